@@ -1,0 +1,46 @@
+"""LeNet, the convolutional network of the tutorial: 431,080 weights for one grey channel and ten classes.
+
+The architecture follows LeCun et al., "Gradient-Based Learning Applied to Document Recognition" (1998), with ReLU and
+max pooling in place of the original's tanh and average pooling.
+"""
+
+import torch
+from torch import nn
+
+
+class LeNet(nn.Module):
+    """Two convolutions and two fully connected layers for 28x28 images.
+
+    The parameter names and the attribute names are the tutorial's, so that its weights load key for key.
+
+    Args:
+        numChannels: colour channels of the images; 1 for grey.
+        classes: number of classes to tell apart.
+    """
+
+    def __init__(self, numChannels: int, classes: int) -> None:
+        super().__init__()
+
+        self.conv1 = nn.Conv2d(numChannels, 20, kernel_size=(5, 5))
+        self.relu1 = nn.ReLU()
+        self.maxpool1 = nn.MaxPool2d(kernel_size=(2, 2), stride=(2, 2))
+
+        self.conv2 = nn.Conv2d(20, 50, kernel_size=(5, 5))
+        self.relu2 = nn.ReLU()
+        self.maxpool2 = nn.MaxPool2d(kernel_size=(2, 2), stride=(2, 2))
+
+        self.fc1 = nn.Linear(800, 500)
+        self.relu3 = nn.ReLU()
+
+        self.fc2 = nn.Linear(500, classes)
+        self.logSoftmax = nn.LogSoftmax(dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map images, N x numChannels x 28 x 28 with pixels in [0, 1], to log-probabilities, N x classes."""
+        # the tutorial applies ReLU before pooling; the maximum commutes with it, so the outputs are equal to the bit,
+        # and after pooling ReLU has a quarter of the values to read and write
+        x = self.relu1(self.maxpool1(self.conv1(x)))  # N x 20 x 12 x 12
+        x = self.relu2(self.maxpool2(self.conv2(x)))  # N x 50 x 4 x 4
+        x = x.flatten(1)  # N x 800
+        x = self.relu3(self.fc1(x))  # N x 500
+        return self.logSoftmax(self.fc2(x))  # N x classes
