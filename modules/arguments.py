@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import torch
 
 from modules.files import check_writable
@@ -113,6 +114,58 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
     require_writable(parser, "-m/--model", args.model)
     require_writable(parser, "-p/--plot", args.plot)
+    return args
+
+
+def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read and check the flags of predict.py."""
+    parser = argparse.ArgumentParser(
+        description="Show what a trained LeNet reads: in test images, in its own mistakes, or in your pictures.",
+        epilog="example: python predict.py --model output/model.pth --image drawing.png",
+        allow_abbrev=False,
+    )
+    files = parser.add_argument_group("files")
+    files.add_argument("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
+    files.add_argument(
+        "--output", metavar="FILE", type=Path, help="draw one sheet into this file (.png .jpg ...) and open no windows"
+    )
+
+    what = parser.add_argument_group("what to read").add_mutually_exclusive_group()
+    what.add_argument("--image", metavar="FILE", type=Path, nargs="+", help="these pictures, not the test images")
+    what.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
+
+    samples = parser.add_argument_group("test images")
+    samples.add_argument(
+        "--samples", metavar="N", type=number(int, 1, 60_000), default=10, help="how many (default: %(default)s)"
+    )
+    samples.add_argument(
+        "--seed", metavar="N", type=number(int, 0, 2**32 - 1), default=42, help="which ones (default: %(default)s)"
+    )
+    samples.add_argument(
+        "--dataset", choices=["kmnist", "rendered"], help="whose (default: those the model was trained on)"
+    )
+    samples.add_argument(
+        "--data", metavar="DIR", type=Path, default="data", help="folder of KMNIST/raw (default: %(default)s)"
+    )
+
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--device",
+        metavar="D",
+        type=device,
+        default=default_device(),
+        help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
+    )
+
+    args = parser.parse_args(argv)
+    if args.output:
+        if not args.output.suffix or not cv2.haveImageWriter(f"x{args.output.suffix}"):
+            parser.error(
+                f"argument --output: {str(args.output)!r} must end in .png, .jpg or another of OpenCV's formats"
+            )
+        if any(same_file(args.output, path) for path in [args.model, *(args.image or [])]):
+            parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
+        require_writable(parser, "--output", args.output)
     return args
 
 

@@ -123,6 +123,7 @@ def refuse_foreign_pickle(content: bytes) -> None:
         if len(pickles) != 1 or pickles[0].file_size > LARGEST_PICKLE:
             raise CheckpointError("is an archive, but not a model that train.py wrote")
         operations = pickletools.genops(archive.read(pickles[0]))
+        found = {argument for operation, argument, _ in operations if operation.name == "GLOBAL"}
     if any(name.endswith(" LeNet") for name in found):
         raise CheckpointError(
             "is a whole pickled LeNet as the tutorial saves it, which could run any code on loading: train again here, "
@@ -130,9 +131,7 @@ def refuse_foreign_pickle(content: bytes) -> None:
         )
     if found - PLAIN_GLOBALS:
         name = min(found - PLAIN_GLOBALS).replace(" ", ".")
-        raise CheckpointError(
-            f"is not opened, since it asks for Python code ({name:.60}): use a file that train.py wrote"
-        )
+        raise CheckpointError(f"is not opened, as it asks for Python code ({name:.60}): use a file that train.py wrote")
 
 
 def rebuild(checkpoint: Any) -> LeNet:

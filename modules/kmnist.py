@@ -29,6 +29,7 @@ MIRRORS = [
     "http://codh.rois.ac.jp/kmnist/dataset/kmnist/",
 ]
 CLASSES = datasets.KMNIST.classes  # o ki su tsu na ha ma ya re wo
+KANA = "おきすつなはまやれを"  # the same ten
 TIMEOUT = 10  # seconds to connect, and between two reads
 SLOWEST = 1000  # bytes per second on average; a source below that is as good as hanging
 

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from modules.augment import warp
+from modules.kmnist import KANA
 
-KANA = "おきすつなはまやれを"  # in KMNIST's order: o ki su tsu na ha ma ya re wo
 TRAIN_IMAGES, TEST_IMAGES = 12_000, 2_000
 SIZE = 28  # pixels
 OVERSAMPLING = 2  # characters are drawn and warped at twice the size: smooth edges after the reduction
