@@ -1,4 +1,4 @@
-"""One random warp for each image of a batch: shift, rotation, scale, shear and a smooth local displacement.
+"""One random warp for each image of a batch: shift, rotation, scale and a smooth local displacement.
 
 Writers place, tilt, size and bend the same character differently. Simard, Steinkraus and Platt, "Best Practices for
 Convolutional Neural Networks Applied to Visual Document Analysis" (2003), showed for handwritten digits that training
@@ -19,7 +19,6 @@ def warp(
     shift: float = 2.0,
     rotation: float = 10.0,
     scale: float = 0.10,
-    shear: float = 0.10,
     displacement: float = 1.0,
 ) -> torch.Tensor:
     """Warp each image of a batch in its own way, drawn from torch's random numbers.
@@ -29,7 +28,6 @@ def warp(
         shift: at most this many pixels along each axis, either way.
         rotation: at most this many degrees, either way.
         scale: at most this share of the size, larger or smaller.
-        shear: slant of at most this many pixels for each pixel of height, either way.
         displacement: at most this many pixels along each axis at each of the control points, either way.
 
     Returns:
@@ -39,11 +37,11 @@ def warp(
     half = (size - 1) / 2  # pixels in one unit of grid_sample's coordinates, in which the image spans -1 to 1
 
     # one number from -1 to 1 for each image and each kind of change
-    turn, growth, slant, right, down = torch.rand(5, count, device=images.device).mul(2).sub(1)
+    turn, growth, right, down = torch.rand(4, count, device=images.device).mul(2).sub(1)
     angle = turn * math.radians(rotation)
     cos, sin = angle.cos() * (1 + growth * scale), angle.sin() * (1 + growth * scale)
-    slant, right, down = slant * shear, right * shift / half, down * shift / half
-    matrix = torch.stack([cos, cos * slant - sin, right, sin, sin * slant + cos, down], dim=1).view(count, 2, 3)
+    right, down = right * shift / half, down * shift / half
+    matrix = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(count, 2, 3)
 
     # a coarse grid of control points takes the affine map and the random displacement; enlarged to one point for each
     # pixel, bilinearly, it holds the affine map unchanged and the displacement smoothed
