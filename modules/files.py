@@ -15,7 +15,10 @@ def check_writable(path: Path) -> None:
         OSError: the file cannot be written; its text names the place.
     """
     target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise OSError(f"a part of {target.parent} is a file, not a folder") from None
     if target.exists() and not target.is_file():
         raise OSError(f"{path} is {'a folder' if target.is_dir() else 'not an ordinary file'}")
     if target.exists() and not os.access(target, os.W_OK):
@@ -32,7 +35,7 @@ def write_whole(path: Path, content: bytes) -> None:
     full disk at any moment leaves the old file or the new one, and of two simultaneous writers the last wins whole.
 
     Raises:
-        OSError: the disk is full or the place cannot be written; the old file is intact.
+        OSError: the disk is full or the place cannot be written; its text names the file. The old file is intact.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +47,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")  # draws into files: works without a screen
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 
 def plot_endings() -> list[str]:
@@ -38,9 +39,9 @@ def draw_plot(history: dict[str, list[float]], dataset: str, augmented: bool, en
                 panel.plot(epochs, curve, marker="o", markersize=4, color=colour, label=f"{part}_{quantity}")
             panel.set_title(title, fontsize="medium")
             panel.set_xlabel("Epoch #")
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             panel.legend(title="train: on warped images" if augmented else None)
-        panels[1].yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=1))
+        panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
         plt.close(figure)
