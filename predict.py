@@ -121,7 +121,7 @@ def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
             picture = read_picture(path)
             seen = to_network_input(picture)
         except PictureError as error:
-            print(f"predict.py: error: {error}", file=sys.stderr)
+            print(f"predict.py: error: {path} {error}", file=sys.stderr)
             continue
         probabilities = predict(model, torch.from_numpy(seen)[None, None], args.device)[0]
         best = [(f"{value:.1%}", classes[index]) for value, index in zip(*probabilities.topk(3), strict=True)]

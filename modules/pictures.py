@@ -18,8 +18,12 @@ FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
 
 
+# a broken file is this project's to report, in one line
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
 class PictureError(Exception):
-    """A file that is no readable picture, or a picture without a character."""
+    """A file that is no readable picture, or a picture without a character; the text goes on from the file's name."""
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -34,7 +38,7 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)  # cv2.imread fails on non-ASCII paths on some systems
     except OSError as error:
-        raise PictureError(f"{path} cannot be read ({error.strerror})") from None
+        raise PictureError(f"cannot be read ({error.strerror})") from None
     try:
         picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
         if picture is not None and (picture.ndim == 2 or picture.shape[2] != 4):
@@ -43,7 +47,7 @@ def read_picture(path: Path) -> np.ndarray:
     except cv2.error:
         picture = None
     if picture is None:
-        raise PictureError(f"{path} is no picture that OpenCV can read: save it as PNG or JPEG")
+        raise PictureError("is no picture that OpenCV can read: save it as PNG or JPEG")
 
     if picture.dtype != np.uint8:
         picture = cv2.normalize(picture.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -93,7 +97,8 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
         size = [max(1, round(side * factor)) for side in grey.shape[::-1]]
         grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
 
-    paper = np.median(grey)  # ink covers well under half of any of KMNIST's frames, and less of a page
+    edge = max(1, min(grey.shape) // SIZE)  # a broad character can cover most of a picture, but not of its edge
+    paper = np.median(np.concatenate([part.ravel() for part in edges(grey, edge)]))
     darkest, lightest = np.percentile(grey, [0.5, 99.5])
     if paper - darkest < lightest - paper:
         grey = 255 - grey
@@ -103,6 +108,11 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     background = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     background = cv2.blur(background, (side, side))[side:-side, side:-side]
     return cv2.subtract(background, grey)
+
+
+def edges(grey: np.ndarray, width: int) -> list[np.ndarray]:
+    """The four strips along the edges of a picture."""
+    return [grey[:width], grey[-width:], grey[:, :width], grey[:, -width:]]
 
 
 def without_dust(mask: np.ndarray) -> np.ndarray:
