@@ -5,11 +5,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import torch
 
 from modules.files import check_writable
-from modules.plot import plot_endings
 
 
 def training_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -107,6 +105,8 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
 
     args = parser.parse_args(argv)
+    from modules.plot import plot_endings  # matplotlib takes a second to import, and predict.py draws without it
+
     endings = plot_endings()
     if args.plot.suffix.lower() not in endings:
         parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(endings)}")
@@ -159,6 +159,8 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     args = parser.parse_args(argv)
     if args.output:
+        import cv2  # which train.py draws without
+
         if not args.output.suffix or not cv2.haveImageWriter(f"x{args.output.suffix}"):
             parser.error(
                 f"argument --output: {str(args.output)!r} must end in .png, .jpg or another of OpenCV's formats"

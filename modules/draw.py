@@ -92,6 +92,8 @@ def has_screen() -> bool:
 
 def show(cards: list[np.ndarray], window: str) -> None:
     """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
+    # OpenCV's wheels ship Qt without its fonts, and Qt says so several times; nothing here uses them
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
     for picture in cards:
         cv2.imshow(window, picture)
         while (key := cv2.waitKey(POLL) & 0xFF) == 0xFF:  # no key yet
