@@ -90,6 +90,13 @@ def has_screen() -> bool:
         return False
 
 
+def is_open(window: str) -> bool:
+    try:
+        return cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # with Qt there is nothing left to ask once the last window is closed
+        return False
+
+
 def show(cards: list[np.ndarray], window: str) -> None:
     """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
     # OpenCV's wheels ship Qt without its fonts, and Qt says so several times; nothing here uses them
@@ -98,7 +105,7 @@ def show(cards: list[np.ndarray], window: str) -> None:
         cv2.imshow(window, picture)
         while (key := cv2.waitKey(POLL) & 0xFF) == 0xFF:  # no key yet
             # waitKey(0) would wait for ever once the window is closed
-            if cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) < 1:
+            if not is_open(window):
                 return
         if key in (ord("q"), KEY_ESC):
             break

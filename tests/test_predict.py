@@ -295,7 +295,8 @@ def test_a_sheet_has_room_for_all_cards(count: int) -> None:
 class Window:
     """OpenCV's window functions, with a person who presses keys; None closes the window."""
 
-    def __init__(self, keys: list[int | None]) -> None:
+    def __init__(self, keys: list[int | None], raises: bool) -> None:
+        self.raises = raises
         self.keys, self.shown, self.open, self.polls = iter(keys), 0, True, 0
 
     def imshow(self, *_: object) -> None:
@@ -313,17 +314,22 @@ class Window:
         return key
 
     def getWindowProperty(self, *_: object) -> float:
+        if not self.open and self.raises:
+            raise cv2.error("NULL guiReceiver (please create a window)")
         return 1.0 if self.open else 0.0
 
     def destroyAllWindows(self) -> None:
         pass
 
 
+@pytest.mark.parametrize("raises", [False, True])  # asked for a closed window, Qt fails and GTK answers
 @pytest.mark.parametrize(
     ("keys", "shown"), [([32, 13, 97], 3), ([ord("q")], 1), ([32, 27], 2), ([None], 1), ([32, None], 2)]
 )
-def test_keys_and_the_close_button(monkeypatch: pytest.MonkeyPatch, keys: list[int | None], shown: int) -> None:
-    window = Window(keys)
+def test_keys_and_the_close_button(
+    monkeypatch: pytest.MonkeyPatch, keys: list[int | None], shown: int, raises: bool
+) -> None:
+    window = Window(keys, raises)
     for name in ("imshow", "waitKey", "getWindowProperty", "destroyAllWindows"):
         monkeypatch.setattr(draw.cv2, name, getattr(window, name))
     draw.show([np.zeros((5, 5, 3), np.uint8)] * 3, "LeNet")
