@@ -130,7 +130,7 @@ def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
         print(f"[INFO] {path.name}: predicted label: {name} ({value}), then {others}")
         if len(cards) < MOST_CARDS:
             title, note = f"{with_kana(name)} {value}, then {others}", path.name
-            cards.append(draw.card([draw.fit(picture), draw.enlarge(seen)], title, draw.GREEN, note))
+            cards.append(draw.card([draw.fit(picture), draw.enlarge(seen)], title, draw.BLACK, note))
     return cards, f"{args.model.name}: as given, and as the network saw it"
 
 

@@ -161,9 +161,12 @@ def main(argv: list[str] | None = None) -> None:
     print("[INFO] initializing the LeNet model...")
     torch.manual_seed(args.seed)
     model = LeNet(numChannels=1, classes=len(kmnist.CLASSES)).to(args.device, memory_format=torch.channels_last)
-    # decoupled: AdamW's way, by which the decay does not pass through Adam's scaling
     optimizer = Adam(
-        model.parameters(), args.lr, weight_decay=args.weight_decay, decoupled_weight_decay=True, fused=True
+        model.parameters(),
+        args.lr,
+        weight_decay=args.weight_decay,
+        decoupled_weight_decay=True,  # AdamW's way: the decay does not pass through Adam's scaling
+        fused=args.device.type in ("cpu", "cuda"),  # one kernel for all weights; not every backend has it
     )
     scheduler = OneCycleLR(optimizer, args.lr, total_steps=args.epochs * len(loader)) if args.one_cycle else None
     # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing: CrossEntropyLoss, which applies its own

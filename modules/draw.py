@@ -12,7 +12,7 @@ PICTURE = 224  # pixels: eight for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
 CAPTION = 78  # pixels below a picture: two lines of text
 COLUMNS = 5
-GREEN, RED, GREY, WHITE = (40, 130, 20), (40, 30, 200), (110, 110, 110), (255, 255, 255)  # blue, green, red
+GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
 KEY_ESC = 27
 POLL = 50  # milliseconds between two looks at the keyboard and at the window
 
@@ -72,7 +72,7 @@ def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
     body = build_montages(cards, (width, height), (columns, rows))[0]
     canvas = np.full((body.shape[0] + 56, max(body.shape[1], 2 * PICTURE), 3), 255, np.uint8)
     canvas[56:, : body.shape[1]] = body
-    write(canvas, heading, (MARGIN, 40), 28, (50, 50, 50))
+    write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas
 
 
