@@ -156,6 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     dataset, (images, labels), test_set = load_data(args.dataset, args.data)
     print("[INFO] generating the train/validation split...")
     train_set, validation_set = split(images, labels, args.train_split, args.device)
+    del images, labels  # the two sets have their own copies
     loader = make_loader(train_set, args.batch_size, shuffle=True)
 
     print("[INFO] initializing the LeNet model...")

@@ -14,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,14 @@ FORWARD = 2 * (24 * 24 * 20 * 25 + 8 * 8 * 50 * 500 + 800 * 500 + 500 * 10)
 TRAINED = 3 * FORWARD - 2 * 24 * 24 * 20 * 25
 
 
-def plain_loop(images: "torch.Tensor", labels: "torch.Tensor", epochs: int, device: str) -> list[float]:
-    """The loop as tutorials write it; returns the seconds of each epoch, validation included."""
+Labelled = tuple["torch.Tensor", "torch.Tensor"]
+
+
+def plain_loop(training: Labelled, test: Labelled, epochs: int, device: str) -> list[float]:
+    """Loop, report, plot and model as tutorials write them; returns the seconds of each epoch, with its validation."""
+    import matplotlib.pyplot as plt
     import torch
+    from sklearn.metrics import classification_report
     from torch import nn
     from torch.utils.data import DataLoader, Dataset, random_split
     from torchvision.transforms import ToTensor
@@ -46,11 +52,14 @@ def plain_loop(images: "torch.Tensor", labels: "torch.Tensor", epochs: int, devi
     class Pictures(Dataset):
         """One image at a time, through PIL and ToTensor, as torchvision's KMNIST gives them."""
 
+        def __init__(self, images: "torch.Tensor", labels: "torch.Tensor") -> None:
+            self.images, self.labels = images, labels
+
         def __len__(self) -> int:
-            return len(labels)
+            return len(self.labels)
 
         def __getitem__(self, index: int) -> tuple["torch.Tensor", int]:
-            return ToTensor()(to_pil_image(images[index, 0].numpy())), int(labels[index])
+            return ToTensor()(to_pil_image(self.images[index, 0].numpy())), int(self.labels[index])
 
     class PlainLeNet(nn.Sequential):
         def __init__(self) -> None:
@@ -60,13 +69,13 @@ def plain_loop(images: "torch.Tensor", labels: "torch.Tensor", epochs: int, devi
                 *[nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10), nn.LogSoftmax(dim=1)],
             )
 
-    count = round(0.75 * len(labels))
-    parts = random_split(Pictures(), [count, len(labels) - count], generator=torch.Generator().manual_seed(42))
+    pictures, count = Pictures(*training), round(0.75 * len(training[1]))
+    parts = random_split(pictures, [count, len(pictures) - count], generator=torch.Generator().manual_seed(42))
     train_loader = DataLoader(parts[0], shuffle=True, batch_size=64)
     validation_loader = DataLoader(parts[1], batch_size=64)
     model = PlainLeNet().to(device)
     optimizer, loss_function = torch.optim.Adam(model.parameters(), lr=1e-3), nn.NLLLoss()
-    seconds = []
+    seconds, curve = [], []
     for _ in range(epochs):
         start = time.perf_counter()
         total_loss, correct = 0, 0
@@ -87,7 +96,16 @@ def plain_loop(images: "torch.Tensor", labels: "torch.Tensor", epochs: int, devi
                 prediction = model(x)
                 total_loss += loss_function(prediction, y)
                 correct += (prediction.argmax(1) == y).type(torch.float).sum().item()
+        curve.append(float(total_loss.detach()) / len(train_loader))
         seconds.append(time.perf_counter() - start)
+
+    with torch.no_grad():
+        answers = [model(x.to(device)).argmax(1).cpu() for x, _ in DataLoader(Pictures(*test), batch_size=64)]
+    classification_report(test[1].numpy(), torch.cat(answers).numpy(), zero_division=0)
+    with tempfile.TemporaryDirectory() as folder:
+        plt.plot(curve)
+        plt.savefig(f"{folder}/plot.png")
+        torch.save(model.state_dict(), f"{folder}/model.pth")
     return seconds
 
 
@@ -100,13 +118,10 @@ def measure(variant: str, epochs: int, data: Path | None, device: str) -> None:
 
     root = data or Path()
     name, (images, labels), (test_images, test_labels) = train.load_data("kmnist" if data else "rendered", root)
+    counts = {"images": len(labels), "trained": round(0.75 * len(labels))}
     if VARIANTS[variant] is None:
-        from sklearn.metrics import classification_report  # noqa: F401
-
-        seconds = plain_loop(images, labels, epochs, device)
+        seconds = plain_loop((images, labels), (test_images, test_labels), epochs, device)
     else:
-        import tempfile
-
         seconds, epoch_start = [], [0.0]
         original_train, original_evaluate = train.train_epoch, train.evaluate
 
@@ -121,13 +136,14 @@ def measure(variant: str, epochs: int, data: Path | None, device: str) -> None:
             return result
 
         train.train_epoch, train.evaluate = timed_train, timed_evaluate
-        train.load_data = lambda *_: (name, (images, labels), (test_images, test_labels))
+        loaded = [(name, (images, labels), (test_images, test_labels))]
+        del images, labels  # train.py frees them once it has split them
+        train.load_data = lambda *_: loaded.pop()
         with tempfile.TemporaryDirectory() as folder:
             flags = ["-m", f"{folder}/m.pth", "-p", f"{folder}/p.png", "--epochs", str(epochs), "--device", device]
             train.main(flags + VARIANTS[variant])
     whole = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "linux" else 2**30)
-    counts = {"images": len(labels), "trained": round(0.75 * len(labels))}
     print(json.dumps({"seconds": seconds, "whole": whole, "peak": peak, "torch": torch.__version__, **counts}))
 
 
