@@ -34,7 +34,7 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     data.add_argument(
         "--data",
         metavar="DIR",
-        type=Path,
+        type=folder,
         default="data",
         help="folder that holds, or receives, KMNIST/raw (default: %(default)s)",
     )
@@ -145,7 +145,7 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--dataset", choices=["kmnist", "rendered"], help="whose (default: those the model was trained on)"
     )
     samples.add_argument(
-        "--data", metavar="DIR", type=Path, default="data", help="folder of KMNIST/raw (default: %(default)s)"
+        "--data", metavar="DIR", type=folder, default="data", help="folder of KMNIST/raw (default: %(default)s)"
     )
 
     run = parser.add_argument_group("run")
@@ -185,6 +185,13 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def folder(text: str) -> Path:
+    """An argparse type: a folder, or a path at which one can come to be."""
+    if not text or (Path(text).exists() and not Path(text).is_dir()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
+    return Path(text)
 
 
 def device(text: str) -> torch.device:

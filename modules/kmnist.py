@@ -20,7 +20,7 @@ import torch
 from torchvision import datasets
 from tqdm import tqdm
 
-from modules.files import write_whole
+from modules.files import check_writable, write_whole
 
 MIRRORS = [
     "https://huggingface.co/datasets/tanganke/kmnist/resolve/53810959241e8f35890445245170c8cec0672f81/raw/",
@@ -158,6 +158,7 @@ def download(packed: Path) -> bytes | None:
         if mirror in failed_mirrors:
             continue
         try:
+            check_writable(packed)  # before 18 MB are on their way for nothing
             content = fetch(mirror + packed.name)
             write_whole(packed, content)
             return content

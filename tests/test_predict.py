@@ -100,6 +100,7 @@ def test_a_perfect_model_has_no_mistakes() -> None:
         *[["--device", value] for value in ("", "cuda:99", "meta", "x")],
         *[["--dataset", value] for value in ("", "auto", "mnist")],
         *[["--output", value] for value in ("", "sheet", "sheet.doc", ".", ".png/", "/proc/x/y.png")],
+        *[["--data", value] for value in ("", __file__)],
         ["--image"],
         ["--mistakes", "--image", "x.png"],
         ["surplus"],

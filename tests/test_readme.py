@@ -36,12 +36,13 @@ def test_the_flag_tables_match_the_help(script: str, run: Callable[..., Result])
     table = dict(re.findall(r"^\| (`.+?`) \| (.+?) \|", section, re.MULTILINE))
     documented = {flag for flags in table for flag in re.findall(r"--[a-z-]+", flags)}
     assert documented == set(re.findall(r"^  (?:-\w .*?, )?(--[a-z-]+)", text, re.MULTILINE)) - {"--help"}
-    flat = " ".join(text.split())
+    entries = {
+        re.findall(r"--[a-z-]+", entry)[0]: " ".join(entry.split()) for entry in re.split(r"\n  (?=-)", text)[1:]
+    }
     for flags, default in table.items():
         if re.fullmatch(r"[\d.]+|data|auto", default):
             name = re.findall(r"--[a-z-]+", flags)[-1]
-            entry = flat.split(f" {name} ")[-1].split(" --")[0]
-            assert f"(default: {default})" in entry, (name, default)
+            assert f"(default: {default})" in entries[name], name
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))

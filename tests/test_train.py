@@ -177,6 +177,7 @@ BAD_ARGUMENTS = [
     *[["--seed", value] for value in ("", "-1", "0.5", "nan", "inf", "x", str(2**32), "9" * 30)],
     *[["--device", value] for value in ("", "gpu", "cuda:99", "cuda:-1", "cpu:x", "meta", "tpu", "cuda:9999999999")],
     *[["--dataset", value] for value in ("", "mnist", "KMNIST")],
+    *[["--data", value] for value in ("", __file__)],
     ["--model"],
     ["--epoch", "3"],
     ["surplus"],
