@@ -204,8 +204,9 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         if weights is None:
             raise
-        console.ignore_interrupts()
         print(f"[INFO] interrupted: keeping the {len(history['val_acc'])} complete epochs")
+    finally:
+        console.ignore_interrupts()  # what was learned is saved now, whatever comes
 
     settings = {
         name: str(value) if isinstance(value, Path | torch.device) else value for name, value in vars(args).items()

@@ -220,4 +220,6 @@ def require_writable(parser: argparse.ArgumentParser, flag: str, path: Path) -> 
 
 
 def same_file(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
+    return os.path.realpath(one) == os.path.realpath(other) or (
+        os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
+    )
