@@ -26,13 +26,12 @@ import torch
 
 from modules import checkpoint, console, draw
 from modules.arguments import prediction_arguments
-from modules.batches import pixels
+from modules.batches import EVALUATION_BATCH, pixels
 from modules.files import write_whole
 from modules.kmnist import CLASSES, KANA
 from modules.lenet import LeNet
 from modules.pictures import PictureError, read_picture, to_network_input
 
-EVALUATION_BATCH = 500
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
 
 
