@@ -51,7 +51,7 @@ def draw_glyphs() -> torch.Tensor:
 
 def distort(images: torch.Tensor) -> torch.Tensor:
     """Warp, reduce, blur and fade images, each in its own way: N x 1 x 56 x 56 in [0, 1] to N x 1 x 28 x 28, uint8."""
-    images = warp(images, shift=6.0, rotation=20.0, scale=0.2, displacement=7.0)
+    images = warp(images, shift=6.0, rotation=15.0, scale=0.2, displacement=5.0)
     images = functional.avg_pool2d(images, OVERSAMPLING)
     blurred = functional.avg_pool2d(images, 3, stride=1, padding=1)
     share, contrast = torch.rand(2, len(images), 1, 1, 1)
