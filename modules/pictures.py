@@ -13,6 +13,7 @@ import numpy as np
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
+PAPER_SIZE = 128  # pixels; shadows are smooth
 LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training images
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
@@ -102,12 +103,17 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     darkest, lightest = np.percentile(grey, [0.5, 99.5])
     if paper - darkest < lightest - paper:
         grey = 255 - grey
-    # closing with a square wider than any stroke leaves the paper alone, with its shadows
-    side = max(3, max(grey.shape) // 3) | 1
-    padded = cv2.copyMakeBorder(grey, side, side, side, side, cv2.BORDER_REPLICATE)
-    background = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    background = cv2.blur(background, (side, side))[side:-side, side:-side]
-    return cv2.subtract(background, grey)
+    return cv2.subtract(paper_alone(grey), grey)
+
+
+def paper_alone(grey: np.ndarray) -> np.ndarray:
+    """The paper of a picture, H x W, with its shadows and without the dark ink on it."""
+    reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
+    side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
+    padded = cv2.copyMakeBorder(reduced, side, side, side, side, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    smooth = cv2.blur(closed, (side, side))[side:-side, side:-side]
+    return cv2.resize(smooth, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def edges(grey: np.ndarray, width: int) -> list[np.ndarray]:

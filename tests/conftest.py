@@ -104,3 +104,13 @@ def kmnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in (Path(original) / "KMNIST" / "raw").glob("*.gz"):
         (raw / file.name).write_bytes(file.read_bytes())
     return copy
+
+
+@pytest.fixture(scope="session")
+def kmnist_model(kmnist_root: Path) -> Path:
+    """A model of two quick epochs on the real data."""
+    model = kmnist_root / "model.pth"
+    arguments = ["-m", model, "-p", model.with_suffix(".png"), "--data", kmnist_root, "--dataset", "kmnist"]
+    done = command("train.py", *arguments, "--one-cycle", "--lr", "4e-3", "--epochs", "2", "--amp")
+    assert done.code == 0, done.err
+    return model

@@ -264,8 +264,8 @@ def model_or_refusal(path: Path, content: bytes) -> None:
         assert model(torch.zeros(1, 1, 28, 28)).shape == (1, len(values["classes"]))
 
 
-# the nightly number of examples: LENET_EXAMPLES=20000 pytest tests/test_checkpoint.py
-EXAMPLES = int(os.environ.get("LENET_EXAMPLES", "200"))
+# a longer run: LENET_EXAMPLES=20000 pytest tests/test_checkpoint.py
+EXAMPLES = int(os.environ.get("LENET_EXAMPLES", "120"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

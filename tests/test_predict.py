@@ -210,19 +210,18 @@ def test_characters_on_paper_are_framed_as_they_were(tmp_path: Path, kind: ink.K
 
 
 @pytest.mark.kmnist
-def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(kmnist_root: Path, tmp_path: Path) -> None:
-    arguments = ["-m", tmp_path / "m.pth", "-p", tmp_path / "p.png", "--data", kmnist_root, "--dataset", "kmnist"]
-    done = command("train.py", *arguments, "--one-cycle", "--lr", "4e-3", "--epochs", "1", "--amp")
-    assert done.code == 0, done.err
-    model, _ = checkpoint.load(tmp_path / "m.pth")
+def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
+    kmnist_root: Path, kmnist_model: Path, tmp_path: Path
+) -> None:
+    model, _ = checkpoint.load(kmnist_model)
     images, labels = kmnist.load(kmnist_root, train=False)
-    images, labels = images[:300], labels[:300]
+    images, labels = images[:120], labels[:120]
 
     def accuracy(inputs: torch.Tensor) -> float:
         return (predict.predict(model, inputs, torch.device("cpu")).argmax(1) == labels).float().mean().item()
 
     original = accuracy(images)
-    assert original > 0.8
+    assert original > 0.85
     shares = {kind.__name__: accuracy(network_inputs(images, kind, tmp_path)) / original for kind in ink.KINDS}
     assert min(shares.values()) >= 0.9, shares
 
