@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-# large batches are faster where no gradients are needed; 500 images keep within what the allocator reuses, 1000 do not
-EVALUATION_BATCH = 500
+# large batches are faster where no gradients are needed; 250 images keep within what the allocator reuses, 1000 do not
+EVALUATION_BATCH = 250
 
 
 def pixels(images: torch.Tensor) -> torch.Tensor:
