@@ -265,7 +265,7 @@ def model_or_refusal(path: Path, content: bytes) -> None:
 
 
 # a longer run: LENET_EXAMPLES=20000 pytest tests/test_checkpoint.py
-EXAMPLES = int(os.environ.get("LENET_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("LENET_EXAMPLES", "100"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -67,7 +67,8 @@ def test_the_model_file_holds_what_it_should(trained: Path) -> None:
 
 
 def quick(folder: Path, *more: object) -> list[object]:
-    return ["-m", folder / "m.pth", "-p", folder / "p.png", "--dataset", "rendered", "--epochs", 1, *more]
+    files = ["-m", folder / "m.pth", "-p", folder / "p.png"]
+    return [*files, "--dataset", "rendered", "--epochs", 1, "--train-split", 0.1, *more]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,9 @@ def test_one_cycle_rises_to_the_peak_and_ends_near_zero(
             rates.append(self.get_last_lr()[0])
 
     monkeypatch.setattr(train, "OneCycleLR", Recorder)
-    assert run("train.py", *quick(tmp_path, "--one-cycle", "--lr", "4e-3", "--epochs", 2)).code == 0
+    assert (
+        run("train.py", *quick(tmp_path, "--one-cycle", "--lr", "4e-3", "--epochs", 2, "--train-split", 0.75)).code == 0
+    )
     assert len(rates) == 1 + 2 * 10  # once when it is made; 600 images, batches of 64
     assert max(rates) == pytest.approx(4e-3, rel=0.05)
     assert rates[-2] < 1e-6  # the last step was made with it; what comes after is computed, but never used
@@ -268,7 +271,7 @@ def wait_for(process: subprocess.Popen, text: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_the_first_epoch_touches_nothing(tmp_path: Path, number: int) -> None:
     (tmp_path / "m.pth").write_bytes(b"the old model")
-    process = start(tmp_path, "--batch-size", 1)  # an epoch of a minute
+    process = start(tmp_path, "--batch-size", 1, "--train-split", 0.75)  # an epoch of a minute
     wait_for(process, "training the network")
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
