@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 SIZE = 28  # pixels
+LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 PAPER_SIZE = 128  # pixels; shadows are smooth
@@ -37,6 +38,8 @@ def read_picture(path: Path) -> np.ndarray:
         PictureError: the file is missing, unreadable or no picture.
     """
     try:
+        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
+            raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
         content = np.frombuffer(path.read_bytes(), np.uint8)  # cv2.imread fails on non-ASCII paths on some systems
     except OSError as error:
         raise PictureError(f"cannot be read ({error.strerror})") from None

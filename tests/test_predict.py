@@ -174,6 +174,15 @@ def test_own_pictures_good_and_bad(model: Path, tmp_path: Path, run: Callable[..
     assert done.code == 0
 
 
+def test_a_device_and_a_giant_are_no_pictures(model: Path, tmp_path: Path, run: Callable[..., Result]) -> None:
+    with (tmp_path / "giant.png").open("wb") as file:
+        file.truncate(10 * 2**30)
+    done = run("predict.py", "-m", model, "--image", "/dev/zero", tmp_path / "giant.png")
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 2
+    assert "/dev/zero is no picture file" in done.err
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)])
 def test_pictures_of_any_size_end_well(model: Path, tmp_path: Path, run: Callable[..., Result], shape: tuple) -> None:
     picture = np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8)
