@@ -89,13 +89,7 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     run = parser.add_argument_group("run")
     run.add_argument("--amp", action="store_true", help="compute in bfloat16 where it is safe: faster, same accuracy")
-    run.add_argument(
-        "--device",
-        metavar="D",
-        type=device,
-        default=default_device(),
-        help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
-    )
+    add_device(run)
     run.add_argument(
         "--seed",
         metavar="N",
@@ -148,14 +142,7 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--data", metavar="DIR", type=folder, default="data", help="folder of KMNIST/raw (default: %(default)s)"
     )
 
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--device",
-        metavar="D",
-        type=device,
-        default=default_device(),
-        help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
-    )
+    add_device(parser.add_argument_group("run"))
 
     args = parser.parse_args(argv)
     if args.output:
@@ -169,6 +156,16 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
         require_writable(parser, "--output", args.output)
     return args
+
+
+def add_device(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--device",
+        metavar="D",
+        type=device,
+        default=default_device(),
+        help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
+    )
 
 
 def number(kind: type, low: float, high: float) -> Callable[[str], float]:

@@ -39,6 +39,9 @@ def program() -> Iterator[None]:
     Ctrl-C and SIGTERM become KeyboardInterrupt and exit code 130, lack of memory or of disk space exit code 1; a closed
     pipe ends the program quietly.
     """
+    # a stream that the shell has closed (>&-) is None
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # piped output arrives line by line, and a terminal that cannot show a kana gets its code instead
         stream.reconfigure(line_buffering=True, errors="backslashreplace")

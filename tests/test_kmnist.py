@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import shutil
 import socket
 import struct
 import threading
@@ -396,4 +395,3 @@ def test_the_checksums_are_those_of_the_real_files(kmnist_root: Path) -> None:
     assert [kmnist.fault(raw / name) for name in kmnist.FILES] == [None] * 8
     packed = dict(kmnist.datasets.KMNIST.resources)
     assert {name: hashlib.md5((raw / name).read_bytes()).hexdigest() for name in packed} == packed
-    shutil.rmtree(raw.parent / "processed", ignore_errors=True)

@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import torch
 import predict
 from modules import checkpoint, draw, kmnist, pictures, rendered
 from tests import ink
-from tests.conftest import Result, command
+from tests.conftest import ROOT, Result, command
 
 SAMPLE = r"\[INFO\] ground truth label: (\w+), predicted label: (\w+) \((\d+\.\d)%\)"
 
@@ -172,6 +174,16 @@ def test_own_pictures_good_and_bad(model: Path, tmp_path: Path, run: Callable[..
     assert cv2.imread(str(tmp_path / "sheet.png")) is not None
     done = run("predict.py", "-m", model, "--image", *good, "--output", tmp_path / "sheet.png")
     assert done.code == 0
+
+
+@pytest.mark.parametrize(("redirection", "code", "lines"), [(">&-", 0, 0), (">&- 2>&-", 0, 0), (">/dev/full", 1, 1)])
+def test_an_output_that_is_closed_or_full(model: Path, redirection: str, code: int, lines: int) -> None:
+    shell = f'exec "$0" "$@" {redirection}'
+    arguments = [sys.executable, ROOT / "predict.py", "-m", model]
+    done = subprocess.run(["sh", "-c", shell, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == lines
+    assert model.exists()
 
 
 def test_a_device_and_a_giant_are_no_pictures(model: Path, tmp_path: Path, run: Callable[..., Result]) -> None:
