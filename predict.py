@@ -89,15 +89,17 @@ def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
     if args.mistakes:
         everything = predict(model, images, args.device)
         samples = choose_mistakes(args.samples, everything, labels)
+        answers = everything[samples]
         wrong = int((everything.argmax(1) != labels).sum())
         print(f"[INFO] {wrong} of the {len(labels)} test images are read wrong; the surest mistakes first:")
         if not wrong:
             return [], ""
     else:
         samples = choose_samples(args.samples, len(labels), args.seed)
+        answers = predict(model, images[samples], args.device)
 
     cards, right = [], 0
-    for index, probabilities in zip(samples, predict(model, images[samples], args.device), strict=True):
+    for index, probabilities in zip(samples, answers, strict=True):
         confidence, answer = probabilities.max(0)
         truth, guess = classes[labels[index]], classes[answer]
         print(f"[INFO] ground truth label: {truth}, predicted label: {guess} ({confidence:.1%})")
