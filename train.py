@@ -121,8 +121,13 @@ def evaluate(model: LeNet, dataset: Images, amp: bool) -> tuple[float, float, to
     """Mean loss, accuracy and predicted classes (N, int64, on the CPU) of images that are not learned from."""
     device = dataset.labels.device
     model.eval()
+    # one tensor for all answers: a list of small ones would lie scattered over the heap, and large blocks that were
+    # freed between them could not be used again
+    log_probs = torch.empty(len(dataset), len(kmnist.CLASSES), device=device)
+    batches = make_loader(dataset, EVALUATION_BATCH)
     with torch.autocast(device.type, torch.bfloat16, enabled=amp):
-        log_probs = torch.cat([model(images) for images, _ in make_loader(dataset, EVALUATION_BATCH)]).float()
+        for part, (images, _) in zip(log_probs.split(EVALUATION_BATCH), batches, strict=True):
+            part[:] = model(images)
     loss = nn.functional.nll_loss(log_probs, dataset.labels)
     predicted = log_probs.argmax(1)
     return loss.item(), (predicted == dataset.labels).float().mean().item(), predicted.cpu()
@@ -148,6 +153,9 @@ def report(model: LeNet, test_set: Images, amp: bool) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     args = training_arguments(argv)
+    # Adam's averages of gradients that stay zero decay into denormal numbers, with which a CPU computes many times more
+    # slowly; taken as zero they give the same weights, to the bit
+    torch.set_flush_denormal(True)
     if args.amp:
         console.warn_if_emulated(args.device)
 
