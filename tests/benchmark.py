@@ -1,7 +1,7 @@
 """Measure the training against the tutorial's plain loop, side by side in one run.
 
     python tests/benchmark.py                            # the stand-in, 1 epoch, 3 repeats
-    python tests/benchmark.py --data data --epochs 2 --repeats 5
+    python tests/benchmark.py --data data --epochs 10 --repeats 2
 
 Each variant trains in a process of its own, the variants in turn, so that a machine whose speed drifts treats all
 alike; ratios are medians of pairs. pytest does not collect this file.
