@@ -3,14 +3,14 @@
     python tests/benchmark.py                            # the stand-in, 1 epoch, 3 repeats
     python tests/benchmark.py --data data --epochs 10 --repeats 2
 
-Each variant trains in a process of its own, the variants in turn, so that a machine whose speed drifts treats all
-alike; ratios are medians of pairs. pytest does not collect this file.
+Each run is a command of its own, the variants in turn, so that a machine whose speed drifts treats all alike; ratios
+are medians of pairs. pytest does not collect this file.
 """
 
 import argparse
-import json
+import os
 import platform
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 VARIANTS = {
-    "plain loop": None,
-    "train.py": [],
-    "train.py --amp": ["--amp"],
-    "train.py --amp --augment": ["--amp", "--augment"],
+    "plain loop": [__file__, "--plain"],
+    "train.py": [str(ROOT / "train.py")],
+    "train.py --amp": [str(ROOT / "train.py"), "--amp"],
+    "train.py --amp --augment": [str(ROOT / "train.py"), "--amp", "--augment"],
 }
 # multiplications and additions, two operations each: an image trained passes forward, and twice backward
 # but for the first layer, whose input needs no gradient
@@ -36,11 +36,8 @@ FORWARD = 2 * (24 * 24 * 20 * 25 + 8 * 8 * 50 * 500 + 800 * 500 + 500 * 10)
 TRAINED = 3 * FORWARD - 2 * 24 * 24 * 20 * 25
 
 
-Labelled = tuple["torch.Tensor", "torch.Tensor"]
-
-
-def plain_loop(training: Labelled, test: Labelled, epochs: int, device: str) -> list[float]:
-    """Loop, report, plot and model as tutorials write them; returns the seconds of each epoch, with its validation."""
+def plain_loop(dataset: str, data: Path, epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
+    """Loop, report, plot and model as tutorials write them."""
     import matplotlib.pyplot as plt
     import torch
     from sklearn.metrics import classification_report
@@ -48,6 +45,8 @@ def plain_loop(training: Labelled, test: Labelled, epochs: int, device: str) -> 
     from torch.utils.data import DataLoader, Dataset, random_split
     from torchvision.transforms import ToTensor
     from torchvision.transforms.functional import to_pil_image
+
+    import train  # for its data alone
 
     class Pictures(Dataset):
         """One image at a time, through PIL and ToTensor, as torchvision's KMNIST gives them."""
@@ -69,15 +68,16 @@ def plain_loop(training: Labelled, test: Labelled, epochs: int, device: str) -> 
                 *[nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10), nn.LogSoftmax(dim=1)],
             )
 
+    _, training, test = train.load_data(dataset, data)
     pictures, count = Pictures(*training), round(0.75 * len(training[1]))
     parts = random_split(pictures, [count, len(pictures) - count], generator=torch.Generator().manual_seed(42))
     train_loader = DataLoader(parts[0], shuffle=True, batch_size=64)
     validation_loader = DataLoader(parts[1], batch_size=64)
     model = PlainLeNet().to(device)
     optimizer, loss_function = torch.optim.Adam(model.parameters(), lr=1e-3), nn.NLLLoss()
-    seconds, curve = [], []
+    curve = []
+    start = time.perf_counter()
     for _ in range(epochs):
-        start = time.perf_counter()
         total_loss, correct = 0, 0
         model.train()
         for x, y in train_loader:
@@ -97,54 +97,31 @@ def plain_loop(training: Labelled, test: Labelled, epochs: int, device: str) -> 
                 total_loss += loss_function(prediction, y)
                 correct += (prediction.argmax(1) == y).type(torch.float).sum().item()
         curve.append(float(total_loss.detach()) / len(train_loader))
-        seconds.append(time.perf_counter() - start)
+    print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
 
     with torch.no_grad():
         answers = [model(x.to(device)).argmax(1).cpu() for x, _ in DataLoader(Pictures(*test), batch_size=64)]
-    classification_report(test[1].numpy(), torch.cat(answers).numpy(), zero_division=0)
+    print(classification_report(test[1].numpy(), torch.cat(answers).numpy(), zero_division=0))
+    plt.plot(curve)
+    plt.savefig(plot_path)
+    torch.save(model.state_dict(), model_path)
+
+
+def measure(command: list[str]) -> dict[str, float]:
+    """Run one variant: seconds of training, seconds and peak memory (GiB) of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
-        plt.plot(curve)
-        plt.savefig(f"{folder}/plot.png")
-        torch.save(model.state_dict(), f"{folder}/model.pth")
-    return seconds
-
-
-def measure(variant: str, epochs: int, data: Path | None, device: str) -> None:
-    """Train one variant in this process and print what it took as JSON."""
-    begin = time.perf_counter()
-    import torch
-
-    import train  # with all that the tutorial imports too
-
-    root = data or Path()
-    name, (images, labels), (test_images, test_labels) = train.load_data("kmnist" if data else "rendered", root)
-    counts = {"images": len(labels), "trained": round(0.75 * len(labels))}
-    if VARIANTS[variant] is None:
-        seconds = plain_loop((images, labels), (test_images, test_labels), epochs, device)
-    else:
-        seconds, epoch_start = [], [0.0]
-        original_train, original_evaluate = train.train_epoch, train.evaluate
-
-        def timed_train(*arguments: object) -> tuple[float, float]:
-            epoch_start[0] = time.perf_counter()
-            return original_train(*arguments)
-
-        def timed_evaluate(*arguments: object) -> tuple:
-            result = original_evaluate(*arguments)
-            if len(seconds) < epochs:
-                seconds.append(time.perf_counter() - epoch_start[0])
-            return result
-
-        train.train_epoch, train.evaluate = timed_train, timed_evaluate
-        loaded = [(name, (images, labels), (test_images, test_labels))]
-        del images, labels  # train.py frees them once it has split them
-        train.load_data = lambda *_: loaded.pop()
-        with tempfile.TemporaryDirectory() as folder:
-            flags = ["-m", f"{folder}/m.pth", "-p", f"{folder}/p.png", "--epochs", str(epochs), "--device", device]
-            train.main(flags + VARIANTS[variant])
-    whole = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "linux" else 2**30)
-    print(json.dumps({"seconds": seconds, "whole": whole, "peak": peak, "torch": torch.__version__, **counts}))
+        command = [sys.executable, *command, "--model", f"{folder}/model.pth", "--plot", f"{folder}/plot.png"]
+        start = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        whole = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"this failed: {' '.join(command)}")
+    training = float(re.search(r"time taken to train the model: ([\d.]+)s", output)[1])
+    unit = 2**20 if sys.platform == "linux" else 2**30
+    return {"training": training, "whole": whole, "peak": usage.ru_maxrss / unit}
 
 
 def matrix_rate(device: str) -> float:
@@ -160,52 +137,61 @@ def matrix_rate(device: str) -> float:
     return 2 * 2048**3 / best
 
 
+def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], what: str) -> float:
+    """How many times as fast as the plain loop: the median over runs that followed each other."""
+    return statistics.median(slow[what] / fast[what] for slow, fast in zip(plain, results, strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training speed against the tutorial's plain loop.")
     parser.add_argument("--data", type=Path, help="folder of KMNIST/raw (default: the rendered stand-in)")
     parser.add_argument("--epochs", type=int, default=1, help="of each run (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each variant (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
-    parser.add_argument("--variant", choices=VARIANTS, help=argparse.SUPPRESS)
+    for flag in ("--dataset", "--model", "--plot"):  # of a single plain run
+        parser.add_argument(flag, help=argparse.SUPPRESS)
+    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.variant:
-        measure(args.variant, args.epochs, args.data, args.device)
+    if args.plain:
+        plain_loop(args.dataset, args.data, args.epochs, args.device, args.model, args.plot)
         return
 
-    runs: dict[str, list[dict]] = {variant: [] for variant in VARIANTS}
+    source = ["--dataset", "kmnist", "--data", str(args.data)] if args.data else ["--dataset", "rendered"]
+    flags = [*source, "--epochs", str(args.epochs), "--device", args.device]
+    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for repeat in range(args.repeats):
-        for variant in VARIANTS:
-            print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr)
-            command = [sys.executable, __file__, "--variant", variant, "--epochs", str(args.epochs)]
-            command += ["--device", args.device] + (["--data", str(args.data)] if args.data else [])
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            runs[variant].append(json.loads(done.stdout.splitlines()[-1]))
+        for variant, command in VARIANTS.items():
+            print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr, flush=True)
+            runs[variant].append(measure([*command, *flags]))
     print(file=sys.stderr)
 
     import torch
 
+    from modules.rendered import TRAIN_IMAGES
+
     rate = matrix_rate(args.device)
-    first = runs["plain loop"][0]
-    work = first["trained"] * TRAINED + (first["images"] - first["trained"]) * FORWARD
+    images = 60_000 if args.data else TRAIN_IMAGES
+    trained = round(0.75 * images)
+    work = trained * TRAINED + (images - trained) * FORWARD
     processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     if args.device != "cpu":
         processor = torch.cuda.get_device_name(args.device)
     print(f"{'KMNIST' if args.data else 'rendered'}, {args.epochs} epochs, {args.repeats} repeats; {processor},")
-    print(f"{torch.get_num_threads()} threads, float32 matrix rate {rate / 1e9:.0f} GFLOP/s; torch {first['torch']}\n")
-    print("| variant | s/epoch (median, min-max) | speed-up | images/s | share of matrix rate | process s | peak GB |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        f"{torch.get_num_threads()} threads, float32 matrix rate {rate / 1e9:.0f} GFLOP/s; torch {torch.__version__}\n"
+    )
+    print("| variant | s/epoch (min-max) | speed-up | images/s | of matrix rate | process s | speed-up | peak GiB |")
+    print("|---|---|---|---|---|---|---|---|")
     for variant, results in runs.items():
-        epochs = [statistics.mean(result["seconds"]) for result in results]
-        pairs = [
-            statistics.mean(plain["seconds"]) / mean for plain, mean in zip(runs["plain loop"], epochs, strict=True)
-        ]
+        epochs = [result["training"] / args.epochs for result in results]
         median = statistics.median(epochs)
         whole = statistics.median(result["whole"] for result in results)
-        peak = max(result["peak"] for result in results)
-        spread = f"{median:.2f} ({min(epochs):.2f}-{max(epochs):.2f})"
+        peak = statistics.median(result["peak"] for result in results)
         print(
-            f"| {variant} | {spread} | {statistics.median(pairs):.2f} | {first['trained'] / median:.0f} "
-            f"| {work / median / rate:.0%} | {whole:.1f} | {peak:.2f} |"
+            f"| {variant} | {median:.2f} ({min(epochs):.2f}-{max(epochs):.2f}) "
+            f"| {speed_up(runs['plain loop'], results, 'training'):.2f} | {trained / median:.0f} "
+            f"| {work / median / rate:.0%} | {whole:.1f} | {speed_up(runs['plain loop'], results, 'whole'):.2f} "
+            f"| {peak:.2f} |"
         )
 
 
