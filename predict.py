@@ -13,7 +13,7 @@ import os
 import signal
 
 if __name__ == "__main__":
-    gc.set_threshold(50_000)  # looking for garbage after every 700 new objects takes a quarter of the imports
+    gc.set_threshold(50_000)  # looking for garbage after every 700 new objects slows the imports down
     # importing torch takes seconds; Ctrl-C in the meantime ends the program without a traceback
     for interrupt in (signal.SIGINT, signal.SIGTERM):
         signal.signal(interrupt, lambda *_: os._exit(130))
@@ -161,5 +161,6 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # what was imported stays: looking through it for garbage at exit would take most of a second
     with console.program():
         main()

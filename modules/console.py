@@ -1,7 +1,6 @@
 """What train.py and predict.py share as programs that people type: one-line errors, exit codes."""
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -48,9 +47,6 @@ def program() -> Iterator[None]:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # the 700,000 objects that were imported stay: to look through them for garbage again, at the end for the last time,
-    # takes a second
-    gc.freeze()
     try:
         yield
         sys.stdout.flush()
