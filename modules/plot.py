@@ -1,10 +1,11 @@
 """The plot of a training run: loss on the left, accuracy on the right."""
 
 import io
+import os
 
-import matplotlib
-
-matplotlib.use("Agg")  # draws into files: works without a screen
+# draws into files: works without a screen; matplotlib's import fails if a notebook left a backend here that is not
+# installed, so this comes before it
+os.environ["MPLBACKEND"] = "Agg"
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 

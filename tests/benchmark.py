@@ -37,7 +37,9 @@ FORWARD = 2 * (24 * 24 * 20 * 25 + 8 * 8 * 50 * 500 + 800 * 500 + 500 * 10)
 TRAINED = 3 * FORWARD - 2 * 24 * 24 * 20 * 25
 
 
-def plain_loop(dataset: str, data: Path, epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
+def plain_loop(
+    dataset: str, data: Path, epochs: int, device: "torch.device", model_path: Path, plot_path: Path
+) -> None:
     """Loop, report, plot and model as tutorials write them."""
     import matplotlib.pyplot as plt
     import torch
@@ -129,7 +131,7 @@ def measure(command: list[str]) -> dict[str, float]:
     return {"training": training, "whole": whole, "peak": peak}
 
 
-def matrix_rate(device: str) -> float:
+def matrix_rate(device: "torch.device") -> float:
     """The machine's float32 matrix multiplication rate, in operations per second: the best of several."""
     import torch
 
@@ -148,11 +150,15 @@ def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], wha
 
 
 def main() -> None:
+    from modules.arguments import device, folder, number
+
     parser = argparse.ArgumentParser(description="Measure training speed against the tutorial's plain loop.")
-    parser.add_argument("--data", type=Path, help="folder of KMNIST/raw (default: the rendered stand-in)")
-    parser.add_argument("--epochs", type=int, default=1, help="of each run (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each variant (default: %(default)s)")
-    parser.add_argument("--device", default="cpu", help="(default: %(default)s)")
+    parser.add_argument("--data", type=folder, help="folder of KMNIST/raw (default: the rendered stand-in)")
+    parser.add_argument("--epochs", type=number(int, 1, 1000), default=1, help="of each run (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=number(int, 1, 1000), default=3, help="runs of each variant (default: %(default)s)"
+    )
+    parser.add_argument("--device", type=device, default="cpu", help="(default: %(default)s)")
     for flag in ("--dataset", "--model", "--plot"):  # of a single plain run
         parser.add_argument(flag, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
@@ -162,7 +168,7 @@ def main() -> None:
         return
 
     source = ["--dataset", "kmnist", "--data", str(args.data)] if args.data else ["--dataset", "rendered"]
-    flags = [*source, "--epochs", str(args.epochs), "--device", args.device]
+    flags = [*source, "--epochs", str(args.epochs), "--device", str(args.device)]
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for repeat in range(args.repeats):
         for variant, command in VARIANTS.items():
@@ -179,7 +185,7 @@ def main() -> None:
     trained = round(0.75 * images)
     work = trained * TRAINED + (images - trained) * FORWARD
     processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
-    if args.device != "cpu":
+    if args.device.type != "cpu":
         processor = torch.cuda.get_device_name(args.device)
     print(f"{'KMNIST' if args.data else 'rendered'}, {args.epochs} epochs, {args.repeats} repeats; {processor},")
     print(
