@@ -8,47 +8,23 @@ With a screen each sample opens in a window: any key goes on, q or Esc ends. Wit
 beside the model. A model of the tutorial's run gets about 95 of 100 test images right.
 """
 
-import gc
-import os
-import signal
-
-if __name__ == "__main__":
-    gc.set_threshold(50_000)  # looking for garbage after every 700 new objects slows the imports down
-    # importing torch takes seconds; Ctrl-C in the meantime ends the program without a traceback
-    for interrupt in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(interrupt, lambda *_: os._exit(130))
+from modules.console import complain, fail, printable, program
 
 import argparse
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from modules import checkpoint, console, draw
+from modules import checkpoint, draw, kmnist
 from modules.arguments import prediction_arguments
 from modules.batches import EVALUATION_BATCH, pixels
 from modules.files import write_whole
-from modules.kmnist import CLASSES, KANA
 from modules.lenet import LeNet
 from modules.pictures import PictureError, read_picture, to_network_input
 
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
-
-
-def load_test_images(dataset: str, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """The test images (N x 1 x 28 x 28, uint8) and labels (N, int64) of a data set."""
-    if dataset == "rendered":
-        from modules import rendered
-
-        return rendered.load(train=False)
-    from modules import kmnist
-
-    try:
-        return kmnist.load(root, train=False)
-    except (kmnist.Missing, kmnist.Damaged) as error:
-        console.fail(f"{error}. {kmnist.how_to_get(root)}", 1)
 
 
 @torch.inference_mode()
@@ -72,22 +48,35 @@ def choose_mistakes(count: int, probabilities: torch.Tensor, labels: torch.Tenso
     return wrong[confidence[wrong].argsort(descending=True, stable=True)][:count].numpy()
 
 
-def with_kana(name: str) -> str:
-    """A class name with its character in front, where it is one of KMNIST's."""
-    return f"{KANA[CLASSES.index(name)]} {name}" if name in CLASSES else name
+def shown_names(saved: dict) -> list[str]:
+    """The class names of a model as cards show them: for one that was trained on KMNIST, each behind its character."""
+    if saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES:
+        return [f"{kana} {name}" for kana, name in zip(kmnist.KANA, kmnist.CLASSES, strict=True)]
+    return saved["classes"]
 
 
-def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
-    """Classify samples of the test set and print each; returns their cards and a heading."""
-    dataset = {"kmnist": "KMNIST"}.get(args.dataset, args.dataset) or saved["dataset"]
-    print(f"[INFO] loading the {dataset} test dataset...")
-    images, labels = load_test_images(dataset, args.data)
-    classes = saved["classes"]
-    if len(classes) < len(CLASSES):
-        console.fail(f"{args.model} knows {len(classes)} classes, the {dataset} test images have {len(CLASSES)}", 2)
+def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
+    """The test images of --folder, or of KMNIST, with the numbers that the model gives to their classes."""
+    if args.folder:
+        from modules import folders
 
-    if args.samples > len(labels):
-        console.fail(f"--samples {args.samples} is more than the {len(labels)} test images", 2)
+        print(f"[INFO] loading the pictures in {printable(args.folder)}...")
+        classes, _, (images, labels) = folders.load(args.folder)
+        if odd := set(classes) ^ set(saved["classes"]):
+            fail(f"{args.folder} and {args.model} must have the same classes, and {min(odd)} is in one of them only", 2)
+        return images, torch.tensor([saved["classes"].index(name) for name in classes])[labels]
+    if saved["dataset"] != "KMNIST" or saved["classes"] != kmnist.CLASSES:
+        where = f"the pictures that {args.model} was tested with are in the folder {saved['dataset']}"
+        fail(f"{where}: name it with --folder, or other pictures with --image", 2)
+    print("[INFO] loading the KMNIST test dataset...")
+    return kmnist.read("t10k")
+
+
+def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str, int]:
+    """Classify samples of the test set and print each; returns their cards, a heading and 0, as none can fail."""
+    images, labels = load_test_set(args, saved)
+    classes, names = saved["classes"], shown_names(saved)
+
     if args.mistakes:
         everything = predict(model, images, args.device)
         samples = choose_mistakes(args.samples, everything, labels)
@@ -95,7 +84,7 @@ def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
         wrong = int((everything.argmax(1) != labels).sum())
         print(f"[INFO] {wrong} of the {len(labels)} test images are read wrong; the surest mistakes first:")
         if not wrong:
-            return [], ""
+            return [], "", 0
     else:
         samples = choose_samples(args.samples, len(labels), args.seed)
         answers = predict(model, images[samples], args.device)
@@ -107,60 +96,54 @@ def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
         print(f"[INFO] ground truth label: {truth}, predicted label: {guess} ({confidence:.1%})")
         right += truth == guess
         if len(cards) < MOST_CARDS:
-            title, note = f"{with_kana(guess)} {confidence:.1%}", f"true: {with_kana(truth)}"
+            title, note = f"{names[answer]} {confidence:.1%}", f"true: {names[labels[index]]}"
             colours = (draw.GREEN, "") if truth == guess else (draw.RED, note)
             cards.append(draw.card([draw.enlarge(images[index, 0].numpy())], title, *colours))
+    heading = f"{printable(args.model.name)}, {saved['dataset']}"
     if args.mistakes:
-        return cards, f"{args.model.name}, {dataset}: the surest of {wrong} mistakes in {len(labels)}"
+        return cards, f"{heading}: the surest of {wrong} mistakes in {len(labels)}", 0
     print(f"[INFO] {right} of {len(samples)} are right")
-    return cards, f"{args.model.name}, {dataset}: {right} of {len(samples)} right"
+    return cards, f"{heading}: {right} of {len(samples)} right", 0
 
 
-def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
-    """Classify people's own pictures and print each; returns their cards and a heading."""
-    cards, classes = [], saved["classes"]
+def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str, int]:
+    """Classify people's own pictures and print each; returns their cards, a heading and the number of failures."""
+    cards, failures, classes, names = [], 0, saved["classes"], shown_names(saved)
     for path in args.image:
         try:
             picture = read_picture(path)
             seen = to_network_input(picture)
         except PictureError as error:
-            print(f"predict.py: error: {path} {error}", file=sys.stderr)
+            complain(f"{path} {error}")
+            failures += 1
             continue
         probabilities = predict(model, torch.from_numpy(seen)[None, None], args.device)[0]
-        best = [(f"{value:.1%}", classes[index]) for value, index in zip(*probabilities.topk(3), strict=True)]
-        others = ", ".join(f"{name} ({value})" for value, name in best[1:])
-        value, name = best[0]
-        print(f"[INFO] {path.name}: predicted label: {name} ({value}), then {others}")
+        (value, best), *others = zip(*probabilities.topk(min(3, len(classes))), strict=True)
+        then = "then " + ", ".join(f"{classes[index]} ({share:.1%})" for share, index in others)
+        print(f"[INFO] {printable(path.name)}: predicted label: {classes[best]} ({value:.1%}), {then}")
         if len(cards) < MOST_CARDS:
-            title, note = f"{with_kana(name)} {value}, then {others}", path.name
+            title, note = f"{names[best]} {value:.1%}, {then}", printable(path.name)
             cards.append(draw.card([draw.fit(picture), draw.enlarge(seen)], title, draw.BLACK, note))
-    return cards, f"{args.model.name}: as given, and as the network saw it"
+    return cards, f"{printable(args.model.name)}: as given, and as the network saw it", failures
 
 
 def main(argv: list[str] | None = None) -> None:
     args = prediction_arguments(argv)
-    try:
-        model, saved = checkpoint.load(args.model)
-    except checkpoint.CheckpointError as error:
-        console.fail(error, 2)
+    model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
-    model.to(args.device)
+    model.to(args.device, memory_format=torch.channels_last)
 
-    cards, heading = (read_pictures if args.image else read_test_set)(args, model, saved)
+    cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved)
     if len(cards) == MOST_CARDS and len(args.image or range(args.samples)) > MOST_CARDS:
         print(f"[INFO] the first {MOST_CARDS} are drawn")
-    if cards and not args.output and draw.has_screen():
-        draw.show(cards, "LeNet")
+    if cards and args.output:
+        write_whole(args.output, cv2.imencode(args.output.suffix, draw.sheet(cards, heading))[1].tobytes())
+        print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
-        target = args.output or args.model.with_name(f"{args.model.stem}-predictions.png")
-        content = cv2.imencode(target.suffix, draw.sheet(cards, heading))[1].tobytes()
-        write_whole(target, content)
-        print(f"[INFO] predictions drawn on {target}")
-    if args.image and len(cards) < min(len(args.image), MOST_CARDS):
-        sys.exit(2)
+        draw.show(cards, "LeNet")
+    sys.exit(2 if failures else 0)
 
 
 if __name__ == "__main__":
-    gc.freeze()  # what was imported stays: looking through it for garbage at exit would take most of a second
-    with console.program():
+    with program():
         main()

@@ -1,18 +1,28 @@
 """The flags of both scripts; all that can be refused is refused here, before any work is done."""
 
+from modules.console import printable
+
 import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from modules.files import check_writable
 
 
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose refusals are safe to print."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def training_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Read and check the flags; everything that can be refused is refused here, before any work is done."""
-    parser = argparse.ArgumentParser(
+    """Read and check the flags of train.py."""
+    parser = Parser(
         description="Train LeNet to read handwritten Hiragana and save the model and a plot of its training.",
         epilog="example: python train.py --model output/model.pth --plot output/plot.png --epochs 3",
         allow_abbrev=False,
@@ -24,79 +34,30 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
 
     data = parser.add_argument_group("data")
-    data.add_argument(
-        "--dataset",
-        choices=["auto", "kmnist", "rendered"],
-        default="auto",
-        help="kmnist, rendered (a built-in stand-in), or auto: kmnist if it can be had, else rendered with a warning"
-        " (default: %(default)s)",
-    )
-    data.add_argument(
-        "--data",
-        metavar="DIR",
-        type=folder,
-        default="data",
-        help="folder that holds, or receives, KMNIST/raw (default: %(default)s)",
-    )
-    data.add_argument(
-        "--train-split",
-        metavar="F",
-        type=number(float, 0.001, 0.999),
-        default=0.75,
-        help="share of the training set that is trained on, the rest validates (default: %(default)s)",
-    )
+    add_folder(data)
+    share = "share of the training set that is trained on, the rest validates"
+    add_number(data, "--train-split", "F", float, 0.001, 0.999, 0.75, share)
     data.add_argument("--augment", action="store_true", help="warp each training image at random, anew in each epoch")
 
     training = parser.add_argument_group("training")
-    training.add_argument(
-        "--epochs",
-        metavar="N",
-        type=number(int, 1, 10_000),
-        default=10,
-        help="passes over the training images (default: %(default)s)",
-    )
-    training.add_argument(
-        "--batch-size",
-        metavar="N",
-        type=number(int, 1, 60_000),
-        default=64,
-        help="images in one step (default: %(default)s)",
-    )
-    training.add_argument(
-        "--lr",
-        metavar="LR",
-        type=number(float, 1e-8, 1e8),
-        default=1e-3,
-        help="Adam's learning rate; the peak of the cycle with --one-cycle (default: %(default)s)",
-    )
+    add_number(training, "--epochs", "N", int, 1, 10_000, 10, "passes over the training images")
+    add_number(training, "--batch-size", "N", int, 1, 60_000, 64, "images in one step")
+    rate = "Adam's learning rate; the peak of the cycle with --one-cycle"
+    add_number(training, "--lr", "LR", float, 1e-8, 1e8, 1e-3, rate)
     training.add_argument(
         "--one-cycle", action="store_true", help="raise the learning rate to its peak, then lower it to almost 0"
     )
-    training.add_argument(
-        "--label-smoothing",
-        metavar="E",
-        type=number(float, 0, 0.99),
-        default=0.0,
-        help="share of each label that is spread over all classes (default: %(default)s)",
-    )
-    training.add_argument(
-        "--weight-decay",
-        metavar="W",
-        type=number(float, 0, 10),
-        default=0.0,
-        help="share of each weight, times the learning rate, that a step takes away (default: %(default)s)",
-    )
+    smoothing = "share of each label that is spread over all classes"
+    add_number(training, "--label-smoothing", "E", float, 0, 0.99, 0.0, smoothing)
+    decay = "share of each weight, times the learning rate, that a step takes away"
+    add_number(training, "--weight-decay", "W", float, 0, 10, 0.0, decay)
 
     run = parser.add_argument_group("run")
-    run.add_argument("--amp", action="store_true", help="compute in bfloat16 where it is safe: faster, same accuracy")
-    add_device(run)
     run.add_argument(
-        "--seed",
-        metavar="N",
-        type=number(int, 0, 2**32 - 1),
-        default=42,
-        help="random numbers for weights, shuffling and warps (default: %(default)s)",
+        "--amp", action="store_true", help="train in bfloat16: faster where the processor has it, same accuracy"
     )
+    add_device(run)
+    add_number(run, "--seed", "N", int, 0, 2**32 - 1, 42, "random numbers for weights, shuffling and warps")
 
     args = parser.parse_args(argv)
     from modules.plot import plot_endings  # matplotlib takes a second to import, and predict.py draws without it
@@ -108,12 +69,14 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
     require_writable(parser, "-m/--model", args.model)
     require_writable(parser, "-p/--plot", args.plot)
+    if args.amp and args.device.type == "cpu" and not has_bfloat16():
+        print("[INFO] this CPU emulates bfloat16: --amp works, but is slower than without", flush=True)
     return args
 
 
 def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Read and check the flags of predict.py."""
-    parser = argparse.ArgumentParser(
+    """Read and check the flags of predict.py; `output` is None where windows open instead."""
+    parser = Parser(
         description="Show what a trained LeNet reads: in test images, in its own mistakes, or in your pictures.",
         epilog="example: python predict.py --model output/model.pth --image drawing.png",
         allow_abbrev=False,
@@ -125,37 +88,57 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
 
     what = parser.add_argument_group("what to read").add_mutually_exclusive_group()
-    what.add_argument("--image", metavar="FILE", type=Path, nargs="+", help="these pictures, not the test images")
+    what.add_argument(
+        "--image", metavar="FILE", type=Path, nargs="+", help="these pictures, or folders of them, not the test images"
+    )
     what.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
 
     samples = parser.add_argument_group("test images")
-    samples.add_argument(
-        "--samples", metavar="N", type=number(int, 1, 60_000), default=10, help="how many (default: %(default)s)"
-    )
-    samples.add_argument(
-        "--seed", metavar="N", type=number(int, 0, 2**32 - 1), default=42, help="which ones (default: %(default)s)"
-    )
-    samples.add_argument(
-        "--dataset", choices=["kmnist", "rendered"], help="whose (default: those the model was trained on)"
-    )
-    samples.add_argument(
-        "--data", metavar="DIR", type=folder, default="data", help="folder of KMNIST/raw (default: %(default)s)"
-    )
+    add_folder(samples)
+    add_number(samples, "--samples", "N", int, 1, 60_000, 10, "how many, if there are so many")
+    add_number(samples, "--seed", "N", int, 0, 2**32 - 1, 42, "which ones")
 
     add_device(parser.add_argument_group("run"))
 
     args = parser.parse_args(argv)
-    if args.output:
-        import cv2  # which train.py draws without
+    from modules.draw import can_hold_a_sheet, has_screen  # OpenCV, which train.py does without
+    from modules.folders import pictures_in
 
-        if not args.output.suffix or not cv2.haveImageWriter(f"x{args.output.suffix}"):
-            parser.error(
-                f"argument --output: {str(args.output)!r} must end in .png, .jpg or another of OpenCV's formats"
-            )
-        if any(same_file(args.output, path) for path in [args.model, *(args.image or [])]):
+    args.image = [file for path in args.image or () for file in pictures_in(path)]
+
+    if not args.output and args.model.is_file() and not has_screen():
+        args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
+    if args.output:
+        if not can_hold_a_sheet(args.output.suffix):
+            parser.error(f"argument --output: {str(args.output)!r} must end in .png, .jpg or the like of OpenCV's")
+        if any(same_file(args.output, path) for path in [args.model, *args.image]):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
         require_writable(parser, "--output", args.output)
     return args
+
+
+def add_number(
+    group: argparse._ArgumentGroup,
+    flag: str,
+    metavar: str,
+    kind: type,
+    low: float,
+    high: float,
+    default: float,
+    meaning: str,
+) -> None:
+    """Add a flag that takes a number from `low` to `high`, its default in its help."""
+    text = f"{meaning} (default: %(default)s)"
+    group.add_argument(flag, metavar=metavar, type=number(kind, low, high), default=default, help=text)
+
+
+def add_folder(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--folder",
+        metavar="DIR",
+        type=Path,
+        help="your own characters, not KMNIST: a folder with one sub-folder of pictures for each class",
+    )
 
 
 def add_device(group: argparse._ArgumentGroup) -> None:
@@ -163,7 +146,7 @@ def add_device(group: argparse._ArgumentGroup) -> None:
         "--device",
         metavar="D",
         type=device,
-        default=default_device(),
+        default="cuda" if torch.cuda.is_available() else "cpu",
         help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
     )
 
@@ -184,13 +167,6 @@ def number(kind: type, low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def folder(text: str) -> Path:
-    """An argparse type: a folder, or a path at which one can come to be."""
-    if not text or (Path(text).exists() and not Path(text).is_dir()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a folder")
-    return Path(text)
-
-
 def device(text: str) -> torch.device:
     """An argparse type: a torch device that works on this machine."""
     try:
@@ -204,8 +180,10 @@ def device(text: str) -> torch.device:
     return chosen
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def has_bfloat16() -> bool:
+    """Whether the CPU computes in bfloat16 itself."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # on x86 and on Arm
 
 
 def require_writable(parser: argparse.ArgumentParser, flag: str, path: Path) -> None:

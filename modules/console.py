@@ -1,6 +1,12 @@
-"""What train.py and predict.py share as programs that people type: one-line errors, exit codes."""
+"""How both scripts start and end as programs that people type. They import this first, before anything slow.
+
+Importing torch takes seconds. In a script, Ctrl-C in the meantime ends the program without a traceback, and Python
+looks for garbage less often: there is none among modules, and looking costs half a second. Imported by anything but a
+script of this project, a test or a notebook say, this module changes nothing.
+"""
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -8,54 +14,79 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-import torch
+# SIGHUP says that the terminal is gone; Windows has none, and under nohup it is ignored and stays so
+INTERRUPTS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
+]
 
 
-def warn_if_emulated(chosen: torch.device) -> None:
-    """Say so where --amp cannot be faster because the CPU has no bfloat16 arithmetic of its own."""
-    native = ("avx512_bf16", "amx_bf16", "bf16")  # on x86 and on Arm
-    capabilities = torch.cpu.get_capabilities()
-    if chosen.type == "cpu" and not any(capabilities.get(name) for name in native):
-        print("[INFO] this CPU emulates bfloat16: --amp works, but may well be slower than without", flush=True)
+def on_interrupts(handler: object) -> None:
+    for number in INTERRUPTS:
+        signal.signal(number, handler)
+
+
+if Path(getattr(sys.modules["__main__"], "__file__", "")).name in ("train.py", "predict.py"):
+    gc.set_threshold(50_000)
+    on_interrupts(lambda *_: os._exit(130))
+
+
+class BadInput(Exception):
+    """A file or folder that a person named and that cannot be used; the text names it and says what to do."""
+
+
+def printable(name: object) -> str:
+    """A name, of a file say, as text that can be printed and drawn: what cannot be shown becomes its code."""
+    text = os.fsencode(str(name)).decode(errors="backslashreplace")  # a name need not be UTF-8
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def complain(message: object) -> None:
+    """Print one line on standard error."""
+    print(f"{Path(sys.argv[0]).name}: error: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def fail(message: object, code: int) -> NoReturn:
     """End the program with one line on standard error."""
-    program = Path(sys.argv[0]).name
-    print(f"{program}: error: {' '.join(str(message).split())}", file=sys.stderr)
+    complain(message)
     sys.exit(code)
 
 
 def ignore_interrupts() -> None:
     """From here on the program finishes what it is doing: saving takes no time and must not stop half-way."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    on_interrupts(signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def program() -> Iterator[None]:
     """Run a script's body so that it ends in an exit code and one line, never in a traceback.
 
-    Ctrl-C and SIGTERM become KeyboardInterrupt and exit code 130, lack of memory or of disk space exit code 1; a closed
-    pipe ends the program quietly.
+    Ctrl-C, SIGTERM and SIGHUP become KeyboardInterrupt and exit code 130, BadInput exit code 2, a lack of memory or of
+    disk space and a loss that is no number any more (FloatingPointError) exit code 1; a closed pipe ends quietly.
     """
+    gc.freeze()  # what was imported stays: looking through it for garbage at exit would take most of a second
     # a stream that the shell has closed (>&-) is None
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     for stream in (sys.stdout, sys.stderr):
         # piped output arrives line by line, and a terminal that cannot show a kana gets its code instead
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    on_interrupts(signal.default_int_handler)
     try:
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
         fail("interrupted", 130)
+    except BadInput as error:
+        fail(error, 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at exit complain
         sys.exit(1)
-    except (MemoryError, torch.OutOfMemoryError):
-        fail("not enough memory: try a smaller --batch-size or another --device", 1)
-    except OSError as error:
+    except (OSError, FloatingPointError) as error:
         fail(error, 1)
+    except (MemoryError, RuntimeError) as error:
+        # torch says "out of memory. Tried to allocate" on a GPU and "can't allocate memory" on a CPU
+        if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            raise
+        fail("not enough memory: try a smaller --batch-size or another --device", 1)

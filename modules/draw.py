@@ -76,6 +76,14 @@ def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
     return canvas
 
 
+def can_hold_a_sheet(ending: str) -> bool:
+    """Whether OpenCV writes pictures in colour into files with this ending, its dot included."""
+    try:
+        return cv2.imencode(ending, np.zeros((2, 2, 3), np.uint8))[0]
+    except cv2.error:
+        return False
+
+
 def has_screen() -> bool:
     """Whether OpenCV can open a window.
 

@@ -1,11 +1,8 @@
 """Write a file whole or not at all: nobody ever finds half a model, and a failed run costs no file that was there."""
 
-import glob
 import os
-import time
+import shutil
 from pathlib import Path
-
-ABANDONED_AFTER = 60  # seconds without a write; every file here is written in one go, well under a second
 
 
 def check_writable(path: Path) -> None:
@@ -24,12 +21,12 @@ def check_writable(path: Path) -> None:
     if target.exists() and not os.access(target, os.W_OK):
         raise OSError(f"{path} is write-protected")
     trial = temporary_path(target)
-    trial.touch(exist_ok=False)
+    trial.touch()
     trial.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, creating its folder.
+    """Replace `path` by `content` in one step, creating its folder; an existing file keeps its permissions.
 
     The bytes go to a new file beside the target, are flushed to the disk and then renamed over the target: a kill or a
     full disk at any moment leaves the old file or the new one, and of two simultaneous writers the last wins whole.
@@ -38,14 +35,15 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: the disk is full or the place cannot be written; its text names the file. The old file is intact.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target)
     temporary = temporary_path(target)
     try:
-        with temporary.open("xb") as file:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}") from None
@@ -54,15 +52,5 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def temporary_path(target: Path) -> Path:
-    """A new name beside `target`, which no other process or thread uses."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{time.monotonic_ns()}.part")
-
-
-def remove_abandoned(target: Path) -> None:
-    """Remove what writers of `target` left behind when they were killed, so that it does not pile up."""
-    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        try:
-            if time.time() - leftover.stat().st_mtime > ABANDONED_AFTER:
-                leftover.unlink()
-        except OSError:
-            pass  # another run was faster, or it belongs to somebody else: neither keeps this run from writing
+    """A name beside `target` that no other running process uses."""
+    return target.with_name(f".{target.name}.{os.getpid()}.part")

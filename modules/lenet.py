@@ -43,4 +43,5 @@ class LeNet(nn.Module):
         x = self.relu2(self.maxpool2(self.conv2(x)))  # N x 50 x 4 x 4
         x = x.flatten(1)  # N x 800
         x = self.relu3(self.fc1(x))  # N x 500
-        return self.logSoftmax(self.fc2(x))  # N x classes
+        # float32, also where the layers before compute in bfloat16: its three digits are too few for logarithms
+        return self.logSoftmax(self.fc2(x).float())  # N x classes

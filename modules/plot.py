@@ -1,49 +1,123 @@
-"""The plot of a training run: loss on the left, accuracy on the right."""
+"""The plot of a training run: loss and accuracy over the epochs, and what was taken for what in the test."""
 
 import io
 import os
+
+import numpy as np
 
 # draws into files: works without a screen; matplotlib's import fails if a notebook left a backend here that is not
 # installed, so this comes before it
 os.environ["MPLBACKEND"] = "Agg"
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+MOST_COUNTS = 15  # classes up to which a number fits into each field of the confusion matrix
 
 
 def plot_endings() -> list[str]:
     """The file endings that a plot can have, each with its dot."""
-    figure = plt.figure()
-    known = figure.canvas.get_supported_filetypes()
-    plt.close(figure)
+    known = Figure().canvas.get_supported_filetypes()
     return sorted(f".{name}" for name in known if name != "pgf")  # pgf needs a TeX installation
 
 
-def draw_plot(history: dict[str, list[float]], dataset: str, augmented: bool, ending: str) -> bytes:
-    """Draw losses and accuracies over the epochs.
+def draw_plot(
+    history: dict[str, list[float]],
+    dataset: str,
+    augmented: bool,
+    ending: str,
+    confusion: np.ndarray | None = None,
+    classes: list[str] | None = None,
+) -> bytes:
+    """Draw losses and accuracies over the epochs, and the confusion matrix of the test if there is one.
 
     Args:
         history: train_loss, val_loss, train_acc and val_acc, one number for each epoch.
         dataset: name of the data set, for the title.
         augmented: whether the training images were warped, which makes them harder than the validation images.
         ending: one of `plot_endings`.
+        confusion: how many images of class i (row) were read as class j (column), classes x classes.
+        classes: their names.
 
     Returns:
         The content of the picture file.
     """
-    epochs = range(1, len(history["train_loss"]) + 1)
-    with plt.style.context("ggplot"):
-        figure, panels = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
-        figure.suptitle(f"Training Loss and Accuracy on Dataset: {dataset}")
-        for panel, quantity, title in zip(panels, ("loss", "acc"), ("Loss", "Accuracy"), strict=True):
-            for part, colour in (("train", "C0"), ("val", "C1")):
-                curve = history[f"{part}_{quantity}"]
-                panel.plot(epochs, curve, marker="o", markersize=4, color=colour, label=f"{part}_{quantity}")
-            panel.set_title(title, fontsize="medium")
-            panel.set_xlabel("Epoch #")
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            panel.legend(title="train: on warped images" if augmented else None)
-        panels[1].yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
+    shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}
+    with plt.style.context("ggplot", after_reset=True):  # a personal matplotlibrc, with TeX say, changes no plot
+        figure, panels = plt.subplot_mosaic(rooms, layout="constrained", **shape)
+        title = f"Training Loss and Accuracy on Dataset: {dataset}"
+        names = {figure.suptitle(drawable(title)): title}
+        for quantity, title in (("loss", "Loss"), ("acc", "Accuracy")):
+            draw_curves(panels[quantity], history, quantity, title, augmented)
+        if confusion is not None:
+            draw_confusion(panels["confusion"], confusion, classes)
+            for labels in (panels["confusion"].get_xticklabels(), panels["confusion"].get_yticklabels()):
+                names |= dict(zip(labels, classes, strict=True))
+        draw_names(figure, names)
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
         plt.close(figure)
     return picture.getvalue()
+
+
+def draw_curves(panel: Axes, history: dict[str, list[float]], quantity: str, title: str, augmented: bool) -> None:
+    epochs = range(1, len(history["train_loss"]) + 1)
+    for part, colour in (("train", "C0"), ("val", "C1")):
+        curve = history[f"{part}_{quantity}"]
+        panel.plot(epochs, curve, marker="o", markersize=4, color=colour, label=f"{part}_{quantity}")
+    panel.set_title(title, fontsize="medium")
+    panel.set_xlabel("Epoch #")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if quantity == "acc":
+        panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    panel.legend(title="train: on warped images" if augmented else None)
+
+
+def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> None:
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    many = len(classes) > MOST_COUNTS
+    upright = many or max(map(len, classes)) > 5
+    display = ConfusionMatrixDisplay(confusion, display_labels=[*map(drawable, classes)])
+    display.plot(include_values=not many, cmap="Reds", ax=panel, colorbar=False)
+    # grey where right: a hundred times larger than the mistakes, these counts would leave the mistakes white
+    right = np.eye(len(classes), dtype=bool)
+    most = max(1, confusion[~right].max())
+    display.im_.set(
+        data=np.ma.masked_array(confusion, right), clim=(0, most), cmap=plt.get_cmap("Reds").with_extremes(bad="0.85")
+    )
+    for field, text in np.ndenumerate(display.text_) if not many else ():
+        shade = 0 if right[field] else confusion[field] / most
+        text.set(text=confusion[field] or "", color="white" if shade > 0.5 else "black", fontsize="small")
+    panel.set_title("Test images", fontsize="medium")
+    panel.set(xlabel="read as", ylabel="is")
+    panel.tick_params(labelsize="x-small" if many else "medium")
+    panel.tick_params("x", labelrotation=90 if upright else 0)
+    panel.grid(False)
+
+
+def drawable(name: str) -> str:
+    """A name with a W, which is as broad, in place of each character that matplotlib's own font lacks."""
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(character if ord(character) in known else "W" for character in name)
+
+
+def draw_names(figure: Figure, names: dict[Text, str]) -> None:
+    """Lay pictures of those names that matplotlib's font has no letters for, drawn by OpenCV, over their places."""
+    figure.canvas.draw()  # finds the places
+    for text, name in names.items():
+        if text.get_text() == name:
+            continue
+        from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
+
+        picture = np.full((48, text_width(name, 40) + 8, 3), 255, np.uint8)
+        write(picture, name, (0, 40), 40, BLACK)
+        box = text.get_window_extent().transformed(figure.transFigure.inverted())
+        text.set_alpha(0)
+        place = figure.add_axes(box.bounds)
+        place.axis("off")
+        place.imshow(np.rot90(picture) if text.get_rotation() else picture)

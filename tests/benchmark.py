@@ -177,7 +177,6 @@ def main() -> None:
     print(file=sys.stderr)
 
     import torch
-
     from modules.rendered import TRAIN_IMAGES
 
     rate = matrix_rate(args.device)

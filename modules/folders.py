@@ -1,0 +1,131 @@
+"""People's own characters: a folder with one sub-folder of pictures for each class, named as the class.
+
+That is the layout of torchvision's ImageFolder, whose conventions hold: classes in sorted order, its file endings,
+pictures in deeper folders count. Each picture goes through `modules/pictures.py`, as one that is shown to predict.py
+does, so the network learns from what it will see.
+"""
+
+from modules.console import BadInput, complain
+
+import os
+import sys
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from modules.checkpoint import LONGEST_NAME, MOST_CLASSES, is_name
+from modules.kmnist import Labelled
+from modules.pictures import PictureError, read_picture, to_network_input
+
+TEST_SHARE = 0.2
+TEST_SEED = 0
+LEAST_PICTURES = 3  # of a class: one each to train on, to validate with and to test
+MOST_COMPLAINTS = 10  # lines about single pictures
+
+
+def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
+    """Read all pictures: the names of the classes, pictures to train on and pictures to test, each with their labels.
+
+    The test pictures are a fifth of each class, at least one. Equal folders give equal parts; a picture that is added
+    or removed draws all parts of its class anew.
+
+    Raises:
+        BadInput: the folder is not of this layout, or a class has too few readable pictures; the text says which.
+    """
+    classes, paths, labels = find(folder)
+    characters = read_all(paths)
+    labels = np.array([label for label, character in zip(labels, characters, strict=True) if character is not None])
+    characters = [character for character in characters if character is not None]
+    require_enough(folder, classes, labels)
+    images, labels = torch.from_numpy(np.stack(characters))[:, None], torch.from_numpy(labels)
+    rest, test = divide(labels, TEST_SHARE, TEST_SEED)
+    return classes, (images[rest], labels[rest]), (images[test], labels[test])
+
+
+def find(folder: Path) -> tuple[list[str], list[Path], list[int]]:
+    """The classes of a folder, its picture files, and the number of the class of each. Raises BadInput as `load`."""
+    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset  # take a second to import
+
+    try:
+        names, numbers = find_classes(folder)
+        found = make_dataset(folder, numbers, IMG_EXTENSIONS, allow_empty=True)
+    except OSError as error:
+        raise BadInput(f"{folder} is no folder of classes: {error.strerror or 'it has no folders in it'}") from None
+    classes = [unicodedata.normalize("NFC", name) for name in names]  # macOS may take the accents of names apart
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        what = f"{len(classes)} class{'es' * (len(classes) != 1)}, and a network takes 2 to {MOST_CLASSES}"
+        raise BadInput(f"{folder} has {what}: make one sub-folder of pictures for each character")
+    for name in classes:
+        if not is_name(name):
+            raise BadInput(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
+    # a and A are two characters, ki and Ki more likely one
+    folded = [name if len(name) == 1 else name.casefold() for name in classes]
+    for number, name in enumerate(folded):
+        if name in folded[:number]:
+            twin = classes[folded.index(name)]
+            raise BadInput(f"{folder} has two classes, {twin} and {classes[number]}, that differ in case only")
+    paths, labels = [Path(path) for path, _ in found], [label for _, label in found]
+    require_enough(folder, classes, np.array(labels, int))
+    return classes, paths, labels
+
+
+def require_enough(folder: Path, classes: list[str], labels: np.ndarray) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    if counts.min() < LEAST_PICTURES:
+        name, count = classes[counts.argmin()], counts.min() or "no"
+        raise BadInput(f"{folder / name} has {count} readable pictures: a class needs at least {LEAST_PICTURES}")
+
+
+def read_all(paths: list[Path]) -> list[np.ndarray | None]:
+    """The characters in picture files, each 28 x 28, uint8; None for a picture without one, which is complained of."""
+    characters, faults = [], 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the interpreter lock: all cores are at work
+        answers = tqdm(pool.map(try_to_read, paths), total=len(paths), leave=False, disable=None, file=sys.stdout)
+        for path, (character, fault) in zip(paths, answers, strict=True):
+            characters.append(character)
+            faults += bool(fault)
+            if fault and faults <= MOST_COMPLAINTS:
+                complain(f"{path} {fault}; it is left out")
+    if faults > MOST_COMPLAINTS:
+        complain(f"{faults - MOST_COMPLAINTS} more pictures are left out")
+    return characters
+
+
+def try_to_read(path: Path) -> tuple[np.ndarray | None, str]:
+    """The character in a picture file, 28 x 28, uint8, or else why there is none."""
+    try:
+        return to_network_input(read_picture(path)), ""
+    except PictureError as error:
+        return None, str(error)
+
+
+def divide(labels: torch.Tensor, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of two parts, the second with `share` of each class, but at least one picture and never all of them."""
+    from sklearn.model_selection import train_test_split
+
+    parts = []
+    for number in labels.unique():
+        members = np.flatnonzero(labels == number)
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        parts.append(train_test_split(members, test_size=count, random_state=seed))
+    return tuple(np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
+
+
+def pictures_in(path: Path) -> list[Path]:
+    """The picture files in a folder, deeper ones too, in order of name; a path that is no folder stands for itself.
+
+    Raises:
+        BadInput: there are none.
+    """
+    if not path.is_dir():
+        return [path]
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+    if not files:
+        raise BadInput(f"{path} has no pictures in it ({' '.join(IMG_EXTENSIONS)})")
+    return files
