@@ -172,10 +172,10 @@ def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, n
 def save(args: argparse.Namespace, dataset: str, classes: list[str], run: dict) -> None:
     """Write the model file and the plot."""
     settings = {name: value if isinstance(value, int | float) else str(value) for name, value in vars(args).items()}
-    confusion, accuracy = run.get("confusion"), run.get("test_accuracy")
-    checkpoint.save(args.model, run["state_dict"], classes, dataset, run["history"], settings, accuracy)
-    plot = draw_plot(run["history"], dataset, args.augment, args.plot.suffix, confusion, classes)
-    write_whole(args.plot, plot)
+    accuracy = run.setdefault("test_accuracy", None)
+    confusion = run.pop("confusion", None)
+    checkpoint.save(args.model, classes=classes, dataset=dataset, settings=settings, **run)
+    write_whole(args.plot, draw_plot(run["history"], dataset, args.augment, args.plot.suffix, confusion, classes))
     if accuracy is None:
         print(f"[INFO] ended early: keeping the {len(run['history']['val_acc'])} complete epochs")
     print(f"[INFO] model saved to {printable(args.model)}, plot saved to {printable(args.plot)}")

@@ -12,12 +12,30 @@ import torch
 
 from modules.files import check_writable
 
+LARGEST_SEED = 2**32 - 1
+FOLDER = "your own characters, not KMNIST: a folder with one sub-folder of pictures for each class"
+
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose refusals are safe to print."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+    def add_number(self, flag: str, kind: type, low: float, high: float, default: float, meaning: str) -> None:
+        text, metavar = f"{meaning} (default: %(default)s)", "N" if kind is int else "F"
+        self.add_argument(flag, metavar=metavar, type=number(kind, low, high), default=default, help=text)
+
+    def add_device(self) -> None:
+        text = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        self.add_argument("--device", metavar="D", type=device, default=default, help=text)
+
+    def require_writable(self, flag: str, path: Path) -> None:
+        try:
+            check_writable(path)
+        except (OSError, ValueError) as error:
+            self.error(f"argument {flag}: cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}")
 
 
 def training_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -27,37 +45,24 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog="example: python train.py --model output/model.pth --plot output/plot.png --epochs 3",
         allow_abbrev=False,
     )
-    files = parser.add_argument_group("files")
-    files.add_argument("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes")
-    files.add_argument(
-        "-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png .svg ...)"
-    )
-
-    data = parser.add_argument_group("data")
-    add_folder(data)
+    add, add_number = parser.add_argument, parser.add_number
+    add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes")
+    add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png .svg ...)")
+    add("--folder", metavar="DIR", type=Path, help=FOLDER)
     share = "share of the training set that is trained on, the rest validates"
-    add_number(data, "--train-split", "F", float, 0.001, 0.999, 0.75, share)
-    data.add_argument("--augment", action="store_true", help="warp each training image at random, anew in each epoch")
-
-    training = parser.add_argument_group("training")
-    add_number(training, "--epochs", "N", int, 1, 10_000, 10, "passes over the training images")
-    add_number(training, "--batch-size", "N", int, 1, 60_000, 64, "images in one step")
-    rate = "Adam's learning rate; the peak of the cycle with --one-cycle"
-    add_number(training, "--lr", "LR", float, 1e-8, 1e8, 1e-3, rate)
-    training.add_argument(
-        "--one-cycle", action="store_true", help="raise the learning rate to its peak, then lower it to almost 0"
-    )
-    smoothing = "share of each label that is spread over all classes"
-    add_number(training, "--label-smoothing", "E", float, 0, 0.99, 0.0, smoothing)
+    add_number("--train-split", float, 0.001, 0.999, 0.75, share)
+    add("--augment", action="store_true", help="warp each training image at random, anew in each epoch")
+    add_number("--epochs", int, 1, 10_000, 10, "passes over the training images")
+    add_number("--batch-size", int, 1, 60_000, 64, "images in one step")
+    add_number("--lr", float, 1e-8, 1e8, 1e-3, "Adam's learning rate; the peak of the cycle with --one-cycle")
+    add("--one-cycle", action="store_true", help="raise the learning rate to its peak, then lower it to almost 0")
+    add_number("--label-smoothing", float, 0, 0.99, 0.0, "share of each label that is spread over all classes")
     decay = "share of each weight, times the learning rate, that a step takes away"
-    add_number(training, "--weight-decay", "W", float, 0, 10, 0.0, decay)
-
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--amp", action="store_true", help="train in bfloat16: faster where the processor has it, same accuracy"
-    )
-    add_device(run)
-    add_number(run, "--seed", "N", int, 0, 2**32 - 1, 42, "random numbers for weights, shuffling and warps")
+    add_number("--weight-decay", float, 0, 10, 0.0, decay)
+    amp = "train in bfloat16: faster where the processor has it, same accuracy"
+    add("--amp", action="store_true", help=amp)
+    parser.add_device()
+    add_number("--seed", int, 0, LARGEST_SEED, 42, "random numbers for weights, shuffling and warps")
 
     args = parser.parse_args(argv)
     from modules.plot import plot_endings  # matplotlib takes a second to import, and predict.py draws without it
@@ -67,8 +72,8 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(endings)}")
     if same_file(args.model, args.plot):
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
-    require_writable(parser, "-m/--model", args.model)
-    require_writable(parser, "-p/--plot", args.plot)
+    parser.require_writable("-m/--model", args.model)
+    parser.require_writable("-p/--plot", args.plot)
     if args.amp and args.device.type == "cpu" and not has_bfloat16():
         print("[INFO] this CPU emulates bfloat16: --amp works, but is slower than without", flush=True)
     return args
@@ -81,31 +86,23 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog="example: python predict.py --model output/model.pth --image drawing.png",
         allow_abbrev=False,
     )
-    files = parser.add_argument_group("files")
-    files.add_argument("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
-    files.add_argument(
-        "--output", metavar="FILE", type=Path, help="draw one sheet into this file (.png .jpg ...) and open no windows"
-    )
-
-    what = parser.add_argument_group("what to read").add_mutually_exclusive_group()
-    what.add_argument(
-        "--image", metavar="FILE", type=Path, nargs="+", help="these pictures, or folders of them, not the test images"
-    )
-    what.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
-
-    samples = parser.add_argument_group("test images")
-    add_folder(samples)
-    add_number(samples, "--samples", "N", int, 1, 60_000, 10, "how many, if there are so many")
-    add_number(samples, "--seed", "N", int, 0, 2**32 - 1, 42, "which ones")
-
-    add_device(parser.add_argument_group("run"))
+    parser.add_argument("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
+    what = parser.add_mutually_exclusive_group().add_argument
+    images = "these pictures, or folders of them, not the test images"
+    what("--image", metavar="FILE", type=Path, nargs="+", default=[], help=images)
+    what("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
+    sheet = "draw one sheet into this file (.png .jpg ...) and open no windows"
+    parser.add_argument("--output", metavar="FILE", type=Path, help=sheet)
+    parser.add_number("--samples", int, 1, 60_000, 10, "how many test images, if there are so many")
+    parser.add_number("--seed", int, 0, LARGEST_SEED, 42, "which test images")
+    parser.add_argument("--folder", metavar="DIR", type=Path, help=FOLDER)
+    parser.add_device()
 
     args = parser.parse_args(argv)
     from modules.draw import can_hold_a_sheet, has_screen  # OpenCV, which train.py does without
     from modules.folders import pictures_in
 
-    args.image = [file for path in args.image or () for file in pictures_in(path)]
-
+    args.image = [file for path in args.image for file in pictures_in(path)]
     if not args.output and args.model.is_file() and not has_screen():
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
     if args.output:
@@ -113,42 +110,8 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"argument --output: {str(args.output)!r} must end in .png, .jpg or the like of OpenCV's")
         if any(same_file(args.output, path) for path in [args.model, *args.image]):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
-        require_writable(parser, "--output", args.output)
+        parser.require_writable("--output", args.output)
     return args
-
-
-def add_number(
-    group: argparse._ArgumentGroup,
-    flag: str,
-    metavar: str,
-    kind: type,
-    low: float,
-    high: float,
-    default: float,
-    meaning: str,
-) -> None:
-    """Add a flag that takes a number from `low` to `high`, its default in its help."""
-    text = f"{meaning} (default: %(default)s)"
-    group.add_argument(flag, metavar=metavar, type=number(kind, low, high), default=default, help=text)
-
-
-def add_folder(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--folder",
-        metavar="DIR",
-        type=Path,
-        help="your own characters, not KMNIST: a folder with one sub-folder of pictures for each class",
-    )
-
-
-def add_device(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--device",
-        metavar="D",
-        type=device,
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="any torch device (default: cuda if available, else cpu; here: %(default)s)",
-    )
 
 
 def number(kind: type, low: float, high: float) -> Callable[[str], float]:
@@ -174,9 +137,8 @@ def device(text: str) -> torch.device:
         torch.ones(1, device=chosen).item()
     except Exception as error:  # each backend has its own way to say that it is not there
         reason = str(error).split("\n")[0].split(". ")[0]
-        raise argparse.ArgumentTypeError(
-            f"{text!r} cannot be used on this machine ({reason}); 'cpu' always can"
-        ) from None
+        message = f"{text!r} cannot be used on this machine ({reason}); 'cpu' always can"
+        raise argparse.ArgumentTypeError(message) from None
     return chosen
 
 
@@ -184,14 +146,6 @@ def has_bfloat16() -> bool:
     """Whether the CPU computes in bfloat16 itself."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # on x86 and on Arm
-
-
-def require_writable(parser: argparse.ArgumentParser, flag: str, path: Path) -> None:
-    """End the program with exit code 2 if a file cannot be written."""
-    try:
-        check_writable(path)
-    except (OSError, ValueError) as error:
-        parser.error(f"argument {flag}: cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}")
 
 
 def same_file(one: Path, other: Path) -> bool:

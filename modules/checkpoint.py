@@ -19,49 +19,28 @@ from modules.files import write_whole
 from modules.kmnist import CLASSES
 from modules.lenet import LeNet
 
-FORMAT = "lenet-kuzushiji"
-VERSION = 1
+FORMAT, VERSION = "lenet-kuzushiji", 1
 LARGEST_FILE = 64 * 2**20  # bytes; a LeNet with ten classes takes 1.7 MB
-MOST_CLASSES = 1000
-LONGEST_NAME = 40  # characters of a class
+MOST_CLASSES, LONGEST_NAME = 1000, 40
 
 
-def save(
-    path: Path,
-    state_dict: dict[str, torch.Tensor],
-    classes: list[str],
-    dataset: str,
-    history: dict[str, list[float]],
-    settings: dict[str, Any],
-    test_accuracy: float | None,
-) -> None:
+def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
     """Write a model file, whole or not at all.
 
     Args:
         path: where to; an existing file is replaced only by the complete new one.
         state_dict: the weights of a LeNet, on any device.
-        classes: names of the classes, in the order of the network's outputs.
-        dataset: name of the data set that the network was trained on: "KMNIST", or the folder's.
-        history: for each curve of the plot, one number an epoch.
-        settings: the flags of the run, plain values.
-        test_accuracy: share of the test images that were right; None if the run was stopped before the test.
+        about: `classes`, names in the order of the network's outputs; `dataset`, the name of what it was trained on:
+            "KMNIST", or a folder's; `history`, for each curve of the plot one number an epoch; `settings`, the flags of
+            the run; `test_accuracy`, None if the run was stopped before the test. All of plain types.
 
     Raises:
         OSError: the file cannot be written; an existing one is intact.
     """
+    weights = {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()}
+    channels = state_dict["conv1.weight"].shape[1]
     buffer = io.BytesIO()
-    checkpoint = {
-        "format": FORMAT,
-        "version": VERSION,
-        "state_dict": {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()},
-        "channels": state_dict["conv1.weight"].shape[1],
-        "classes": list(classes),
-        "dataset": dataset,
-        "history": history,
-        "settings": settings,
-        "test_accuracy": test_accuracy,
-    }
-    torch.save(checkpoint, buffer)
+    torch.save({"format": FORMAT, "version": VERSION, "state_dict": weights, "channels": channels, **about}, buffer)
     write_whole(path, buffer.getvalue())
 
 
@@ -69,7 +48,7 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     """Read a model file.
 
     Returns:
-        The network, on the CPU, in evaluation mode, and the checkpoint, with the keys that `save` writes.
+        The network, on the CPU, in evaluation mode, and all that `save` wrote.
 
     Raises:
         BadInput: the file is missing, unreadable, or not a model that `save` wrote.
@@ -86,17 +65,15 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
         cure = f"write one with 'python train.py --model {path} --plot plot.png'"
         raise BadInput(f"{path} does not exist: {cure}") from None
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error})") from None
+        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
     except Exception as error:  # torch's reader fails in many ways on a broken file; each means the same to the user
         raise BadInput(f"{path} {fault(error)}") from None
 
 
 def read_bounded(path: Path) -> bytes:
     """Read a file that can be a model: a zip archive of a LeNet's size that does not grow when it is unpacked."""
-    if path.stat().st_size > LARGEST_FILE:
-        raise BadInput(f"is larger than {LARGEST_FILE >> 20} MiB: no model that train.py wrote")
-    if not path.is_file():
-        raise BadInput("is not a file: name the model file that train.py wrote")
+    if path.stat().st_size > LARGEST_FILE or not path.is_file():
+        raise BadInput(f"is not a file of at most {LARGEST_FILE >> 20} MiB: name a model file that train.py wrote")
     content = path.read_bytes()
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise BadInput("is not a model that train.py wrote (or only a part of one): train again to replace it")
@@ -110,26 +87,22 @@ def read_bounded(path: Path) -> bytes:
 def fault(error: Exception) -> str:
     """What is wrong with a file that torch refuses."""
     code = re.search(r"GLOBAL (\S+)", str(error))
-    if code and code[1].endswith(".LeNet"):
+    if not code:
+        return "is damaged: train again to replace it"
+    if code[1].endswith(".LeNet"):
         return (
             "is a whole pickled LeNet as the tutorial saves it, which could run any code on loading: train again here, "
             "or save its weights with this project's modules.checkpoint.save where you trust the file"
         )
-    if code:
-        return f"is not opened, as it asks for Python code ({code[1]:.60}): use a file that train.py wrote"
-    return "is damaged: train again to replace it"
+    return f"is not opened, as it asks for Python code ({code[1]:.60}): use a file that train.py wrote"
 
 
 def rebuild(checkpoint: Any) -> LeNet:
     """Make the network of a checkpoint, checking everything that is used of it. Raises BadInput."""
-    if isinstance(checkpoint, dict) and "conv1.weight" in checkpoint:
-        raise BadInput("holds bare weights without class names: use the file that train.py wrote")
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
         raise BadInput("is not a model that train.py wrote")
     if checkpoint.get("version") != VERSION:
-        raise BadInput(f"has a format version other than {VERSION}: update the project, or train again")
-    if checkpoint.get("channels") != 1:
-        raise BadInput("is for images of another number of channels than 1")
+        raise BadInput(f"has another format version than {VERSION}: update the project, or train again")
     classes, dataset = checkpoint.get("classes"), checkpoint.get("dataset")
     if not isinstance(classes, list) or not 2 <= len(classes) <= MOST_CLASSES or not all(map(is_name, classes)):
         raise BadInput("has no valid class names: train again to replace it")
@@ -141,7 +114,7 @@ def rebuild(checkpoint: Any) -> LeNet:
     model = LeNet(numChannels=1, classes=len(classes))
     try:
         model.load_state_dict(checkpoint["state_dict"])
-    except Exception as error:
+    except Exception as error:  # of many kinds, as there are many ways not to be a dict of weights
         reason = " ".join(str(error).split())[:200]
         raise BadInput(f"holds no weights of a LeNet with {len(classes)} classes ({reason})") from None
     if not all(weights.isfinite().all() for weights in model.parameters()):

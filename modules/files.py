@@ -16,10 +16,8 @@ def check_writable(path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise OSError(f"a part of {target.parent} is a file, not a folder") from None
-    if target.exists() and not target.is_file():
-        raise OSError(f"{path} is {'a folder' if target.is_dir() else 'not an ordinary file'}")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise OSError(f"{path} is write-protected")
+    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+        raise OSError(f"{path} is {'write-protected' if target.is_file() else 'not an ordinary file'}")
     trial = temporary_path(target)
     trial.touch()
     trial.unlink()

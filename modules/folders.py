@@ -57,17 +57,14 @@ def find(folder: Path) -> tuple[list[str], list[Path], list[int]]:
         raise BadInput(f"{folder} is no folder of classes: {error.strerror or 'it has no folders in it'}") from None
     classes = [unicodedata.normalize("NFC", name) for name in names]  # macOS may take the accents of names apart
     if not 2 <= len(classes) <= MOST_CLASSES:
-        what = f"{len(classes)} class{'es' * (len(classes) != 1)}, and a network takes 2 to {MOST_CLASSES}"
-        raise BadInput(f"{folder} has {what}: make one sub-folder of pictures for each character")
+        what = f"has {len(classes)} sub-folders, and a network tells 2 to {MOST_CLASSES} classes apart"
+        raise BadInput(f"{folder} {what}: make one sub-folder of pictures for each character")
     for name in classes:
         if not is_name(name):
             raise BadInput(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
-    # a and A are two characters, ki and Ki more likely one
-    folded = [name if len(name) == 1 else name.casefold() for name in classes]
-    for number, name in enumerate(folded):
-        if name in folded[:number]:
-            twin = classes[folded.index(name)]
-            raise BadInput(f"{folder} has two classes, {twin} and {classes[number]}, that differ in case only")
+        # a and A are two characters, ki and Ki more likely one
+        if len(name) > 1 and sum(other.casefold() == name.casefold() for other in classes) > 1:
+            raise BadInput(f"{folder} has classes that differ in case only, {name} among them: make them one")
     paths, labels = [Path(path) for path, _ in found], [label for _, label in found]
     require_enough(folder, classes, np.array(labels, int))
     return classes, paths, labels
