@@ -47,7 +47,8 @@ def draw_plot(
     """
     rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
     shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}
-    with plt.style.context("ggplot", after_reset=True):  # a personal matplotlibrc, with TeX say, changes no plot
+    # names may have a $ in them; and a personal matplotlibrc, with TeX say, changes no plot
+    with plt.style.context(["ggplot", {"text.parse_math": False}], after_reset=True):
         figure, panels = plt.subplot_mosaic(rooms, layout="constrained", **shape)
         title = f"Training Loss and Accuracy on Dataset: {dataset}"
         names = {figure.suptitle(drawable(title)): title}
@@ -114,7 +115,7 @@ def draw_names(figure: Figure, names: dict[Text, str]) -> None:
             continue
         from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
 
-        picture = np.full((48, text_width(name, 40) + 8, 3), 255, np.uint8)
+        picture = np.full((54, text_width(name, 40) + 8, 3), 255, np.uint8)
         write(picture, name, (0, 40), 40, BLACK)
         box = text.get_window_extent().transformed(figure.transFigure.inverted())
         text.set_alpha(0)
