@@ -1,77 +1,113 @@
-"""The pictures that predict.py makes: cards, sheets of them, and windows where there is a screen."""
+"""The pictures that predict.py makes: text in any script, cards, and sheets of them."""
 
-import os
-import subprocess
-import sys
+import functools
+import unicodedata
 
 import cv2
 import numpy as np
-from imutils import build_montages, resize
+from imutils import build_montages
 
-PICTURE = 224  # pixels: eight for each of a KMNIST image
+PICTURE = 336  # pixels: twelve for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
-CAPTION = 78  # pixels below a picture: two lines of text
-COLUMNS = 5
+CAPTION, HEADING = 78, 56  # pixels: two lines of text below a picture, one above a sheet
+LARGEST_SHEET = 8000  # pixels along its longer side, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
-KEY_ESC = 27
-POLL = 50  # milliseconds between two looks at the keyboard and at the window
+FONT = cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None  # OpenCV 4 has Hershey's letters alone
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Write text, kana too, into a picture; `corner` is the left end of its baseline, `size` is in pixels.
+    """Write text in any script into a picture; `corner` is the left end of its baseline, `size` is in pixels.
 
-    The text gets smaller where it would not fit: OpenCV 5 wraps a long line onto the next one.
+    The text gets smaller where it would not fit (OpenCV 5 wraps a long line onto the next one), and shorter in the end.
     """
-    font = cv2.FontFace("uni")
+    text = "".join(character if has_letter(character) else spelt_out(character) for character in text)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
-    while size > 8 and cv2.getTextSize((100_000, 1000), text, corner, font, size)[2] > room:
+    while size > 10 and text_width(text, size) > room:
         size -= 1
-    while len(text) > 1 and cv2.getTextSize((100_000, 1000), text, corner, font, size)[2] > room:
-        text = text[:-2] + "…"
-    cv2.putText(canvas, text, corner, colour, font, size)
+    while len(text) > 4 and text_width(text, size) > room:
+        text = text[:-4] + "..."
+    if FONT:
+        cv2.putText(canvas, text, corner, colour, FONT, size)
+    else:
+        cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size / 36, colour, 1 + size // 25, cv2.LINE_AA)
 
 
-def enlarge(image: np.ndarray) -> np.ndarray:
-    """A 28 x 28 grey image as 224 x 224 x 3, each pixel a crisp square."""
-    return cv2.cvtColor(cv2.resize(image, (PICTURE, PICTURE), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+def text_width(text: str, size: int) -> int:
+    if FONT:
+        return cv2.getTextSize((100_000, 1000), text, (0, 0), FONT, size)[2]
+    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 36, 1 + size // 25)[0][0]
+
+
+@functools.cache
+def has_letter(character: str) -> bool:
+    """Whether OpenCV can draw a character; it draws a question mark where it cannot."""
+    if character.isascii() or not FONT:
+        return character.isascii()
+    drawn = np.zeros((2, 40, 60), np.uint8)
+    for canvas, text in zip(drawn, (character, "?"), strict=True):
+        cv2.putText(canvas, text, (10, 30), 255, FONT, 30)
+    return (drawn[0] != drawn[1]).any()
+
+
+def spelt_out(character: str) -> str:
+    """A character in ASCII: a for ä, ka for か, in general the last word of its name in Unicode."""
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return plain or unicodedata.name(character, "").split(" ")[-1].lower()
+
+
+def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
+    """A square grey image as size x size x 3, each pixel a crisp square."""
+    return cv2.cvtColor(cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+
+
+def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -> np.ndarray:
+    """The ten likeliest classes, likeliest first, each with its name, a bar and its probability."""
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    rows = np.array_split(canvas, 10)
+    for row, index in zip(rows, np.argsort(-probabilities, kind="stable"), strict=False):
+        thickness, middle = len(row), width // 3
+        end = middle + round(float(probabilities[index]) * (width - middle - 70))
+        row[thickness // 5 : -thickness // 5, middle : end + 2] = GREEN if index == probabilities.argmax() else GREY
+        write(row[:, :middle], names[index], (0, thickness * 3 // 4), thickness * 3 // 4, BLACK)
+        write(row, f"{probabilities[index]:.1%}", (end + 8, thickness * 7 // 10), 18, BLACK)
+    return canvas
 
 
 def fit(picture: np.ndarray) -> np.ndarray:
-    """Any picture, H x W x 3, inside 224 x 224 x 3, its aspect kept."""
-    height, width = picture.shape[:2]
-    longer = {"width": PICTURE} if width >= height else {"height": PICTURE}
-    way = cv2.INTER_AREA if max(height, width) > PICTURE else cv2.INTER_NEAREST
-    if min(height, width) * PICTURE < max(height, width):  # thinner than one pixel when reduced
-        inside = cv2.resize(picture, (PICTURE, 1) if width > height else (1, PICTURE), interpolation=way)
-    else:
-        inside = resize(picture, inter=way, **longer)
+    """Any picture, H x W x 3, inside a square of PICTURE pixels, its aspect kept."""
+    longest = max(picture.shape[:2])
+    size = [max(1, round(side * PICTURE / longest)) for side in picture.shape[1::-1]]
+    inside = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if longest > PICTURE else cv2.INTER_NEAREST)
     canvas = np.full((PICTURE, PICTURE, 3), 225, np.uint8)
     top, left = (PICTURE - inside.shape[0]) // 2, (PICTURE - inside.shape[1]) // 2
-    canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside[:PICTURE, :PICTURE]
+    canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return canvas
 
 
 def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], note: str = "") -> np.ndarray:
-    """Pictures of 224 x 224 x 3 side by side above a title in colour and a note in grey."""
-    width = len(pictures) * (PICTURE + MARGIN) + MARGIN
-    canvas = np.full((PICTURE + MARGIN + CAPTION, width, 3), 255, np.uint8)
-    for index, picture in enumerate(pictures):
-        left = MARGIN + index * (PICTURE + MARGIN)
-        canvas[MARGIN : MARGIN + PICTURE, left : left + PICTURE] = picture
-    write(canvas, title, (MARGIN, MARGIN + PICTURE + 33), 30, colour)
-    write(canvas, note, (MARGIN, MARGIN + PICTURE + 62), 20, GREY)
+    """Pictures of equal height, H x W x 3, side by side above a title in colour and a note in grey."""
+    framed = [cv2.copyMakeBorder(p, MARGIN, CAPTION, MARGIN, 0, cv2.BORDER_CONSTANT, value=(255,) * 3) for p in pictures]
+    canvas = cv2.copyMakeBorder(np.hstack(framed), 0, 0, 0, MARGIN, cv2.BORDER_CONSTANT, value=(255,) * 3)
+    baseline = canvas.shape[0] - CAPTION
+    write(canvas, title, (MARGIN, baseline + 33), 30, colour)
+    write(canvas, note, (MARGIN, baseline + 62), 20, GREY)
     return canvas
 
 
 def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
-    """All cards, of equal size, under one heading."""
+    """All cards, of equal size, under one heading, as large as they can be on a screen of 4:3."""
     height, width = cards[0].shape[:2]
-    columns = min(len(cards), max(1, COLUMNS * (PICTURE + 2 * MARGIN) // width))
-    rows = -(-len(cards) // columns)
-    cards = cards + [np.full_like(cards[0], 255)] * (rows * columns - len(cards))
-    body = build_montages(cards, (width, height), (columns, rows))[0]
-    canvas = np.full((body.shape[0] + 56, max(body.shape[1], 2 * PICTURE), 3), 255, np.uint8)
-    canvas[56:, : body.shape[1]] = body
+
+    def size(columns: int) -> tuple[int, int]:
+        return columns * width, -(-len(cards) // columns) * height
+
+    columns = min(range(1, len(cards) + 1), key=lambda n: max(size(n)[0] / 4, (size(n)[1] + HEADING) / 3))
+    shrink = min(1, LARGEST_SHEET / max(size(columns)))
+    smaller = (round(width * shrink), round(height * shrink))
+    cards = cards + [np.full_like(cards[0], 255)] * (-len(cards) % columns)
+    body = build_montages(cards, smaller, (columns, len(cards) // columns))[0]
+    canvas = np.full((body.shape[0] + HEADING, max(body.shape[1], 2 * PICTURE), 3), 255, np.uint8)
+    canvas[HEADING:, : body.shape[1]] = body
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas
 
@@ -82,39 +118,3 @@ def can_hold_a_sheet(ending: str) -> bool:
         return cv2.imencode(ending, np.zeros((2, 2, 3), np.uint8))[0]
     except cv2.error:
         return False
-
-
-def has_screen() -> bool:
-    """Whether OpenCV can open a window.
-
-    Without a display OpenCV's window library aborts the whole process, uncatchably: a child process tries it first.
-    """
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
-    trial = [sys.executable, "-c", "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"]
-    try:
-        return subprocess.run(trial, capture_output=True, timeout=20, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
-
-
-def is_open(window: str) -> bool:
-    try:
-        return cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) >= 1
-    except cv2.error:  # with Qt there is nothing left to ask once the last window is closed
-        return False
-
-
-def show(cards: list[np.ndarray], window: str) -> None:
-    """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
-    # OpenCV's wheels ship Qt without its fonts, and Qt says so several times; nothing here uses them
-    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
-    for picture in cards:
-        cv2.imshow(window, picture)
-        while (key := cv2.waitKey(POLL) & 0xFF) == 0xFF:  # no key yet
-            # waitKey(0) would wait for ever once the window is closed
-            if not is_open(window):
-                return
-        if key in (ord("q"), KEY_ESC):
-            break
-    cv2.destroyAllWindows()

@@ -1,0 +1,115 @@
+"""A look inside the network: what its two convolutions make of one image, and its answer."""
+
+import cv2
+import numpy as np
+import torch
+
+from modules.batches import pixels
+from modules.draw import BLACK, GREY, bars, enlarge, write
+from modules.lenet import LeNet
+
+WIDTH, HEIGHT = 1420, 632  # pixels
+TOP, BOTTOM = 80, 520  # pixels: the pictures are between them, titles above, explanations below
+MARK = (0, 150, 255)  # orange: one pixel of one map, and what it was computed from
+
+IMAGE_WORDS = ["5 x 5 pixels times the weights", "of a filter, added up, make one", "pixel of its map (orange)."]
+CONV1_WORDS = [
+    "Each filter (left) slides over the image; its map (right) is bright where",
+    "the ink looks like it: strokes in one direction, edges, ends. A filter is",
+    "white where it wants ink, black where it wants none.",
+]
+CONV2_WORDS = ["The same again, on all maps", "at once, at half their size:", "bright at larger parts."]
+ANSWER_WORDS = ["All maps together vote for", "each class (fc1 and fc2)."]
+
+
+@torch.inference_mode()
+def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray:
+    """Draw an image, the filters and maps of conv1, the maps of conv2 and the answer, from left to right.
+
+    One pixel of conv1's maps, the brightest, is marked with all that it was computed from.
+
+    Args:
+        model: a trained network for grey images.
+        image: 28 x 28, uint8, as the network gets it.
+        names: of the classes.
+
+    Returns:
+        HEIGHT x WIDTH x 3, uint8.
+    """
+    batch = pixels(torch.from_numpy(image)[None, None].to(model.conv1.weight.device))
+    first = model.relu1(model.conv1(batch))  # 1 x 20 x 24 x 24
+    second = model.relu2(model.conv2(model.maxpool1(first)))  # 1 x 50 x 8 x 8
+    answer = model(batch).exp()
+    first, second, answer = (values[0].cpu().numpy() for values in (first, second, answer))
+    filters = [shade_weights(weights) for weights in model.conv1.weight[:, 0].cpu().numpy()]
+    brightest = np.unravel_index(first.argmax(), first.shape)
+
+    canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    draw_image(canvas[:, 20:270], image, filters, brightest)
+    draw_conv1(canvas[:, 320:870], filters, colour_maps(first, 3), brightest)
+    draw_conv2(canvas[:, 920:1150], colour_maps(second, 5))
+    explain(canvas[:, 1200:], "the answer", f"{len(names)} classes", ANSWER_WORDS)
+    canvas[TOP:BOTTOM, 1200:1410] = bars(answer, names, 210, BOTTOM - TOP)
+    for left in (270, 872, 1152):
+        cv2.arrowedLine(canvas, (left, TOP + 216), (left + 36, TOP + 216), GREY, 3, cv2.LINE_AA, tipLength=0.4)
+    return canvas
+
+
+def draw_image(column: np.ndarray, image: np.ndarray, filters: list[np.ndarray], mark: tuple[int, int, int]) -> None:
+    """The image, and below it how the marked pixel comes about: pixels x weights = brightness."""
+    explain(column, "the image", "28 x 28 pixels", IMAGE_WORDS)
+    column[TOP : TOP + 224, :224] = enlarge(image, 224)
+    index, row, left = mark
+    frame(column, 8 * left, TOP + 8 * row, 40, 40)
+    patch = image[row : row + 5, left : left + 5]
+    for place, part in ((0, patch), (100, filters[index])):
+        column[400:475, place : place + 75] = enlarge(part, 75)
+        frame(column, place, 400, 75, 75)
+    write(column, "x", (80, 444), 24, BLACK)
+    write(column, "=", (184, 444), 24, BLACK)
+    column[430:445, 210:225] = colour_maps(np.ones((1, 1, 1)), 15)[0]
+    frame(column, 210, 430, 15, 15)
+
+
+def draw_conv1(
+    column: np.ndarray, filters: list[np.ndarray], maps: list[np.ndarray], mark: tuple[int, int, int]
+) -> None:
+    """Each filter of conv1 beside its map."""
+    explain(column, "conv1", "20 filters, 5 x 5, and their 20 maps, 24 x 24", CONV1_WORDS)
+    for index, (weights, responses) in enumerate(zip(filters, maps, strict=True)):
+        top, left = TOP + index // 4 * 91, index % 4 * 140
+        column[top + 16 : top + 56, left : left + 40] = enlarge(weights, 40)
+        column[top : top + 72, left + 46 : left + 118] = responses
+        if index == mark[0]:
+            frame(column, left, top + 16, 40, 40)
+            frame(column, left + 46 + 3 * mark[2], top + 3 * mark[1], 3, 3)
+
+
+def draw_conv2(column: np.ndarray, maps: list[np.ndarray]) -> None:
+    explain(column, "conv2", "50 filters, 20 x 5 x 5; 50 maps, 8 x 8", CONV2_WORDS)
+    for index, responses in enumerate(maps):
+        top, left = TOP + index // 5 * 44, index % 5 * 46
+        column[top : top + 40, left : left + 40] = responses
+
+
+def explain(column: np.ndarray, name: str, size: str, words: list[str]) -> None:
+    """Write a layer's name and size above its pictures and what it does below them."""
+    write(column, name, (0, 34), 28, BLACK)
+    write(column, size, (0, 64), 18, GREY)
+    for line, text in enumerate(words):
+        write(column, text, (0, BOTTOM + 36 + 26 * line), 18, BLACK)
+
+
+def frame(canvas: np.ndarray, left: int, top: int, width: int, height: int) -> None:
+    cv2.rectangle(canvas, (left - 2, top - 2), (left + width + 1, top + height + 1), MARK, 2)
+
+
+def shade_weights(weights: np.ndarray) -> np.ndarray:
+    """A filter as a grey picture, uint8: white where it wants ink, black where it wants none."""
+    return (127.5 + 127.5 * weights / np.abs(weights).max()).round().astype(np.uint8)
+
+
+def colour_maps(maps: np.ndarray, scale: int) -> list[np.ndarray]:
+    """The maps of a layer, N x H x W, in colour, enlarged: black for 0, almost white for the strongest response."""
+    levels = (255 * maps / max(maps.max(), 1e-9)).round().astype(np.uint8)
+    return [cv2.applyColorMap(enlarge(level, scale * len(level)), cv2.COLORMAP_INFERNO) for level in levels]

@@ -1,0 +1,59 @@
+"""Windows, where there is a screen to open them on."""
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+KEY_ESC = 27
+POLL = 20  # milliseconds between two looks at the keyboard and at the window
+
+
+def has_screen() -> bool:
+    """Whether OpenCV can open a window.
+
+    Without a display OpenCV's window library aborts the whole process, uncatchably: a child process tries it first.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    trial = [sys.executable, "-c", "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"]
+    try:
+        return subprocess.run(trial, capture_output=True, timeout=20, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def open_window(window: str, width: int, height: int) -> None:
+    # OpenCV's wheels ship Qt without its fonts, and Qt says so several times; nothing here uses them
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
+    cv2.namedWindow(window, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)  # without Qt's toolbar
+    cv2.resizeWindow(window, width, height)
+
+
+def read_key(window: str) -> str:
+    """The key pressed within the next milliseconds, "" if none was; "q" too for Esc and for a closed window."""
+    key = cv2.waitKey(POLL) & 0xFF  # waitKey(0) would wait for ever once the window is closed
+    if key == 0xFF and is_open(window):
+        return ""
+    return "q" if key in (0xFF, KEY_ESC) else chr(key).lower()
+
+
+def is_open(window: str) -> bool:
+    try:
+        return cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # with Qt there is nothing left to ask once the last window is closed
+        return False
+
+
+def show(cards: list[np.ndarray], window: str) -> None:
+    """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
+    open_window(window, *cards[0].shape[1::-1])
+    for picture in cards:
+        cv2.imshow(window, picture)
+        while not (key := read_key(window)):
+            pass
+        if key == "q":
+            break
+    cv2.destroyAllWindows()
