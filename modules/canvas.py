@@ -1,0 +1,123 @@
+"""A window to write in: what the network reads in a character while a person writes it."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from modules import windows
+from modules.draw import BLACK, GREY, bars, enlarge, write
+from modules.pictures import SIZE, PictureError, to_network_input
+
+PAPER, PANEL = 600, 370  # pixels: a square sheet on the left, what the network makes of it on the right
+PEN = 44  # pixels
+NEAREST = 3  # pixels between two points of a stroke: the trembling of a slow hand is no part of it
+KEYS = ["c   clear", "z   undo", "s   save", "q   quit"]
+
+Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
+
+
+def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: Path) -> None:
+    """Open the window; return when it is closed.
+
+    Args:
+        classify: gives the probability of each class for an image, 28 x 28, uint8, light on dark.
+        names: of the classes.
+        folder: where drawings are saved.
+    """
+    window = "LeNet"
+    strokes: list[Stroke] = []
+    pen: Stroke = []
+
+    def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
+        nonlocal pen
+        if event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK):  # two quick dots arrive as a double click
+            pen = [(x, y)]
+            if x < PAPER:
+                strokes.append(pen)
+        elif flags & cv2.EVENT_FLAG_LBUTTON and pen and max(abs(x - pen[-1][0]), abs(y - pen[-1][1])) >= NEAREST:
+            pen.append((x, y))
+
+    windows.open_window(window, PAPER + PANEL, PAPER)
+    cv2.setMouseCallback(window, on_mouse)
+    canvas = np.empty((PAPER, PAPER + PANEL, 3), np.uint8)
+    paper, panel = canvas[:, :PAPER], canvas[:, PAPER:]
+    drawn = read = None
+    while (key := windows.read_key(window)) != "q":
+        if key == "c":
+            strokes.clear()
+        elif key == "z":
+            del strokes[-1:]
+        lengths = [len(stroke) for stroke in strokes]
+        rests = lengths == drawn
+        if not rests:
+            paper[:], drawn = draw_ink(strokes), lengths
+        if key == "s" or (rests and read != drawn):  # reading takes longer than drawing: ink keeps up with the pen
+            seen, note = look_at(paper)
+            probabilities = classify(seen) if seen.any() else np.zeros(len(names))
+            if key == "s" and seen.any():
+                note = save(paper, folder)
+                print(f"[INFO] {note}: {names[probabilities.argmax()]} ({probabilities.max():.1%})")
+            panel[:], read = draw_panel(seen, probabilities, names, note), drawn
+        elif rests:
+            continue
+        cv2.imshow(window, canvas)
+    cv2.destroyAllWindows()
+
+
+def draw_ink(strokes: list[Stroke]) -> np.ndarray:
+    """The sheet of paper with all strokes on it, PAPER x PAPER x 3, uint8."""
+    paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
+    for stroke in strokes:
+        line = (smooth(stroke) * 16).round().astype(np.int32)  # in sixteenths of a pixel
+        cv2.polylines(paper, [line], False, BLACK, PEN, cv2.LINE_AA, shift=4)
+    return paper
+
+
+def smooth(stroke: Stroke) -> np.ndarray:
+    """Round the corners of a line, N x 2, by cutting them twice (Chaikin, 1974); its ends stay."""
+    points = np.array(stroke * 2 if len(stroke) == 1 else stroke, np.float32)
+    for _ in range(2):
+        start, end = points[:-1], points[1:]
+        cut = np.stack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end], axis=1)
+        points = np.concatenate([points[:1], cut.reshape(-1, 2), points[-1:]])
+    return points
+
+
+def look_at(paper: np.ndarray) -> tuple[np.ndarray, str]:
+    """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
+    if paper.min() == 255:
+        return np.zeros((SIZE, SIZE), np.uint8), ""
+    try:
+        return to_network_input(paper), ""
+    except PictureError as error:
+        return np.zeros((SIZE, SIZE), np.uint8), f"the sheet {error}"
+
+
+def draw_panel(seen: np.ndarray, probabilities: np.ndarray, names: list[str], note: str) -> np.ndarray:
+    """The network's image, its answer and the keys: PAPER x PANEL x 3, uint8."""
+    panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
+    panel[:, :2] = GREY
+    write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
+    panel[46:270, 20:244] = enlarge(seen, 224)
+    for line, text in enumerate(KEYS):
+        write(panel, text, (266, 70 + 32 * line), 19, BLACK)
+    panel[286:566, 20:] = bars(probabilities, names, PANEL - 20, 280)
+    write(panel, note, (20, 588), 16, GREY)
+    return panel
+
+
+def save(paper: np.ndarray, folder: Path) -> str:
+    """Write the sheet into the folder under the first free number; returns a line that says where it is."""
+    content = cv2.imencode(".png", paper)[1].tobytes()
+    for path in (folder / f"drawing-{number}.png" for number in count(1)):
+        try:
+            with path.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            return f"cannot write {path} ({error.strerror})"
+        return f"drawing saved as {path}"
