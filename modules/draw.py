@@ -63,13 +63,13 @@ def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
 def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -> np.ndarray:
     """The ten likeliest classes, likeliest first, each with its name, a bar and its probability."""
     canvas = np.full((height, width, 3), 255, np.uint8)
-    rows = np.array_split(canvas, 10)
-    for row, index in zip(rows, np.argsort(-probabilities, kind="stable"), strict=False):
-        thickness, middle = len(row), width // 3
-        end = middle + round(float(probabilities[index]) * (width - middle - 70))
-        row[thickness // 5 : -thickness // 5, middle : end + 2] = GREEN if index == probabilities.argmax() else GREY
-        write(row[:, :middle], names[index], (0, thickness * 3 // 4), thickness * 3 // 4, BLACK)
-        write(row, f"{probabilities[index]:.1%}", (end + 8, thickness * 7 // 10), 18, BLACK)
+    middle = width // 3
+    for row, index in zip(np.array_split(canvas, 10), np.argsort(-probabilities, kind="stable"), strict=False):
+        end = middle + 2 + round(float(probabilities[index]) * (width - middle - 75))
+        gap, baseline = len(row) // 5, len(row) // 2 + 7
+        row[gap:-gap, middle:end] = GREEN if index == probabilities.argmax() else GREY
+        write(row[:, :middle], names[index], (0, baseline), 20, BLACK)
+        write(row, f"{probabilities[index]:.1%}", (end + 8, baseline), 18, BLACK)
     return canvas
 
 

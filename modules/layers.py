@@ -8,15 +8,15 @@ from modules.batches import pixels
 from modules.draw import BLACK, GREY, bars, enlarge, write
 from modules.lenet import LeNet
 
-WIDTH, HEIGHT = 1420, 632  # pixels
+WIDTH, HEIGHT = 1376, 628  # pixels
 TOP, BOTTOM = 80, 520  # pixels: the pictures are between them, titles above, explanations below
-MARK = (0, 150, 255)  # orange: one pixel of one map, and what it was computed from
+MARK = (255, 190, 0)  # blue: one pixel of one map, and what it was computed from
 
-IMAGE_WORDS = ["5 x 5 pixels times the weights", "of a filter, added up, make one", "pixel of its map (orange)."]
+IMAGE_WORDS = ["5 x 5 pixels times the weights", "of a filter, added up, make one", "pixel of its map (blue)."]
 CONV1_WORDS = [
-    "Each filter (left) slides over the image; its map (right) is bright where",
-    "the ink looks like it: strokes in one direction, edges, ends. A filter is",
-    "white where it wants ink, black where it wants none.",
+    "Each filter (left) slides over the image; its map (right) is",
+    "bright where the ink looks like it: edges, ends, strokes in",
+    "one direction. White wants ink, black wants none.",
 ]
 CONV2_WORDS = ["The same again, on all maps", "at once, at half their size:", "bright at larger parts."]
 ANSWER_WORDS = ["All maps together vote for", "each class (fc1 and fc2)."]
@@ -46,11 +46,11 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
 
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     draw_image(canvas[:, 20:270], image, filters, brightest)
-    draw_conv1(canvas[:, 320:870], filters, colour_maps(first, 3), brightest)
-    draw_conv2(canvas[:, 920:1150], colour_maps(second, 5))
-    explain(canvas[:, 1200:], "the answer", f"{len(names)} classes", ANSWER_WORDS)
-    canvas[TOP:BOTTOM, 1200:1410] = bars(answer, names, 210, BOTTOM - TOP)
-    for left in (270, 872, 1152):
+    draw_conv1(canvas[:, 318:834], filters, colour_maps(first, 3), brightest)
+    draw_conv2(canvas[:, 890:1120], colour_maps(second, 5))
+    explain(canvas[:, 1170:], "the answer", f"{len(names)} classes", ANSWER_WORDS)
+    canvas[TOP:BOTTOM, 1170:1370] = bars(answer, names, 200, BOTTOM - TOP)
+    for left in (272, 842, 1124):
         cv2.arrowedLine(canvas, (left, TOP + 216), (left + 36, TOP + 216), GREY, 3, cv2.LINE_AA, tipLength=0.4)
     return canvas
 
@@ -61,14 +61,14 @@ def draw_image(column: np.ndarray, image: np.ndarray, filters: list[np.ndarray],
     column[TOP : TOP + 224, :224] = enlarge(image, 224)
     index, row, left = mark
     frame(column, 8 * left, TOP + 8 * row, 40, 40)
-    patch = image[row : row + 5, left : left + 5]
-    for place, part in ((0, patch), (100, filters[index])):
-        column[400:475, place : place + 75] = enlarge(part, 75)
-        frame(column, place, 400, 75, 75)
-    write(column, "x", (80, 444), 24, BLACK)
-    write(column, "=", (184, 444), 24, BLACK)
-    column[430:445, 210:225] = colour_maps(np.ones((1, 1, 1)), 15)[0]
-    frame(column, 210, 430, 15, 15)
+    write(column, "one step of conv1:", (0, 382), 18, GREY)
+    for place, part in ((2, image[row : row + 5, left : left + 5]), (102, filters[index])):
+        column[402:477, place : place + 75] = enlarge(part, 75)
+        frame(column, place, 402, 75, 75)
+    write(column, "x", (83, 446), 24, BLACK)
+    write(column, "=", (186, 446), 24, BLACK)
+    column[432:447, 210:225] = colour_maps(np.ones((1, 1, 1)), 15)[0]
+    frame(column, 210, 432, 15, 15)
 
 
 def draw_conv1(
@@ -77,7 +77,7 @@ def draw_conv1(
     """Each filter of conv1 beside its map."""
     explain(column, "conv1", "20 filters, 5 x 5, and their 20 maps, 24 x 24", CONV1_WORDS)
     for index, (weights, responses) in enumerate(zip(filters, maps, strict=True)):
-        top, left = TOP + index // 4 * 91, index % 4 * 140
+        top, left = TOP + index // 4 * 91, 2 + index % 4 * 132
         column[top + 16 : top + 56, left : left + 40] = enlarge(weights, 40)
         column[top : top + 72, left + 46 : left + 118] = responses
         if index == mark[0]:
@@ -86,7 +86,7 @@ def draw_conv1(
 
 
 def draw_conv2(column: np.ndarray, maps: list[np.ndarray]) -> None:
-    explain(column, "conv2", "50 filters, 20 x 5 x 5; 50 maps, 8 x 8", CONV2_WORDS)
+    explain(column, "conv2", "50 maps, 8 x 8", CONV2_WORDS)
     for index, responses in enumerate(maps):
         top, left = TOP + index // 5 * 44, index % 5 * 46
         column[top : top + 40, left : left + 40] = responses
@@ -110,6 +110,6 @@ def shade_weights(weights: np.ndarray) -> np.ndarray:
 
 
 def colour_maps(maps: np.ndarray, scale: int) -> list[np.ndarray]:
-    """The maps of a layer, N x H x W, in colour, enlarged: black for 0, almost white for the strongest response."""
-    levels = (255 * maps / max(maps.max(), 1e-9)).round().astype(np.uint8)
+    """The maps of a layer, N x H x W, in colour, enlarged: black for 0, light yellow for the strongest response."""
+    levels = (255 * np.sqrt(maps / max(maps.max(), 1e-9))).round().astype(np.uint8)  # the root: weak ones show too
     return [cv2.applyColorMap(enlarge(level, scale * len(level)), cv2.COLORMAP_INFERNO) for level in levels]
