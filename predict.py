@@ -1,11 +1,13 @@
-"""Show what a trained LeNet reads: in test images, in its own mistakes, or in your pictures.
+"""Show what a trained LeNet reads: test images, its own mistakes, your pictures, what you write.
 
     python predict.py --model output/model.pth
     python predict.py --model output/model.pth --mistakes --output output/mistakes.png
     python predict.py --model output/model.pth --image drawing.png photo.jpg
+    python predict.py --model output/model.pth --draw
 
 With a screen each sample opens in a window: any key goes on, q or Esc ends. Without one, all samples go onto one sheet
-beside the model. A model of the tutorial's run gets about 95 of 100 test images right.
+beside the model. --layers shows what happens inside the network. A model of the tutorial's run gets about 95 of 100
+test images right.
 """
 
 from modules.console import complain, fail, printable, program
@@ -17,14 +19,16 @@ import cv2
 import numpy as np
 import torch
 
-from modules import checkpoint, draw, kmnist
+from modules import canvas, checkpoint, draw, kmnist, windows
 from modules.arguments import prediction_arguments
 from modules.batches import EVALUATION_BATCH, pixels
 from modules.files import write_whole
+from modules.layers import draw_layers
 from modules.lenet import LeNet
 from modules.pictures import PictureError, read_picture, to_network_input
 
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
+SMALL = [cv2.IMWRITE_PNG_COMPRESSION, 9]  # a third of the usual size
 
 
 @torch.inference_mode()
@@ -98,7 +102,9 @@ def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
         if len(cards) < MOST_CARDS:
             title, note = f"{names[answer]} {confidence:.1%}", f"true: {names[labels[index]]}"
             colours = (draw.GREEN, "") if truth == guess else (draw.RED, note)
-            cards.append(draw.card([draw.enlarge(images[index, 0].numpy())], title, *colours))
+            image = images[index, 0].numpy()
+            picture = draw_layers(model, image, names) if args.layers else draw.enlarge(image)
+            cards.append(draw.card([picture], title, *colours))
     heading = f"{printable(args.model.name)}, {saved['dataset']}"
     if args.mistakes:
         return cards, f"{heading}: the surest of {wrong} mistakes in {len(labels)}", 0
@@ -123,8 +129,18 @@ def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
         print(f"[INFO] {printable(path.name)}: predicted label: {classes[best]} ({value:.1%}), {then}")
         if len(cards) < MOST_CARDS:
             title, note = f"{names[best]} {value:.1%}, {then}", printable(path.name)
-            cards.append(draw.card([draw.fit(picture), draw.enlarge(seen)], title, draw.BLACK, note))
+            shown = [draw_layers(model, seen, names)] if args.layers else [draw.fit(picture), draw.enlarge(seen)]
+            cards.append(draw.card(shown, title, draw.BLACK, note))
     return cards, f"{printable(args.model.name)}: as given, and as the network saw it", failures
+
+
+def read_writing(args: argparse.Namespace, model: LeNet, saved: dict) -> None:
+    """Open a window to write in, and read what is written there until it is closed."""
+
+    def classify(image: np.ndarray) -> np.ndarray:
+        return predict(model, torch.from_numpy(image)[None, None], args.device)[0].numpy()
+
+    canvas.run(classify, shown_names(saved), args.model.parent)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -132,15 +148,18 @@ def main(argv: list[str] | None = None) -> None:
     model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
+    if args.draw:
+        read_writing(args, model, saved)
+        return
 
     cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved)
     if len(cards) == MOST_CARDS and len(args.image or range(args.samples)) > MOST_CARDS:
         print(f"[INFO] the first {MOST_CARDS} are drawn")
     if cards and args.output:
-        write_whole(args.output, cv2.imencode(args.output.suffix, draw.sheet(cards, heading))[1].tobytes())
+        write_whole(args.output, cv2.imencode(args.output.suffix, draw.sheet(cards, heading), SMALL)[1].tobytes())
         print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
-        draw.show(cards, "LeNet")
+        windows.show(cards, "LeNet")
     sys.exit(2 if failures else 0)
 
 

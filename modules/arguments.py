@@ -1,6 +1,6 @@
 """The flags of both scripts; all that can be refused is refused here, before any work is done."""
 
-from modules.console import printable
+from modules.console import fail, printable
 
 import argparse
 import os
@@ -82,7 +82,7 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
 def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read and check the flags of predict.py; `output` is None where windows open instead."""
     parser = Parser(
-        description="Show what a trained LeNet reads: in test images, in its own mistakes, or in your pictures.",
+        description="Show what a trained LeNet reads: test images, its own mistakes, your pictures, what you write.",
         epilog="example: python predict.py --model output/model.pth --image drawing.png",
         allow_abbrev=False,
     )
@@ -91,6 +91,9 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     images = "these pictures, or folders of them, not the test images"
     what("--image", metavar="FILE", type=Path, nargs="+", default=[], help=images)
     what("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
+    what("--draw", action="store_true", help="a window to write in, which is read after every stroke")
+    layers = "show the inside of the network for each image"
+    parser.add_argument("--layers", action="store_true", help=layers)
     sheet = "draw one sheet into this file (.png .jpg ...) and open no windows"
     parser.add_argument("--output", metavar="FILE", type=Path, help=sheet)
     parser.add_number("--samples", int, 1, 60_000, 10, "how many test images, if there are so many")
@@ -99,11 +102,16 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_device()
 
     args = parser.parse_args(argv)
-    from modules.draw import can_hold_a_sheet, has_screen  # OpenCV, which train.py does without
+    from modules.draw import can_hold_a_sheet  # OpenCV, which train.py does without
     from modules.folders import pictures_in
+    from modules.windows import has_screen
 
     args.image = [file for path in args.image for file in pictures_in(path)]
+    if args.draw and (args.layers or args.output):
+        parser.error("argument --draw: not allowed with --layers or --output")
     if not args.output and args.model.is_file() and not has_screen():
+        if args.draw:
+            fail("--draw opens a window, and there is no screen for it", 2)
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
     if args.output:
         if not can_hold_a_sheet(args.output.suffix):

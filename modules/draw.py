@@ -9,7 +9,7 @@ from imutils import build_montages
 
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
-CAPTION, HEADING = 78, 56  # pixels: two lines of text below a picture, one above a sheet
+CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
 LARGEST_SHEET = 8000  # pixels along its longer side, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
 FONT = cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None  # OpenCV 4 has Hershey's letters alone
@@ -86,11 +86,12 @@ def fit(picture: np.ndarray) -> np.ndarray:
 
 def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], note: str = "") -> np.ndarray:
     """Pictures of equal height, H x W x 3, side by side above a title in colour and a note in grey."""
-    framed = [cv2.copyMakeBorder(p, MARGIN, CAPTION, MARGIN, 0, cv2.BORDER_CONSTANT, value=(255,) * 3) for p in pictures]
-    canvas = cv2.copyMakeBorder(np.hstack(framed), 0, 0, 0, MARGIN, cv2.BORDER_CONSTANT, value=(255,) * 3)
-    baseline = canvas.shape[0] - CAPTION
-    write(canvas, title, (MARGIN, baseline + 33), 30, colour)
-    write(canvas, note, (MARGIN, baseline + 62), 20, GREY)
+    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
+    row = np.hstack([cv2.copyMakeBorder(picture, 0, 0, MARGIN, 0, **white) for picture in pictures])
+    canvas = cv2.copyMakeBorder(row, MARGIN, CAPTION, 0, MARGIN, **white)
+    top = canvas.shape[0] - CAPTION
+    write(canvas, title, (MARGIN, top + 40), 34, colour)
+    write(canvas, note, (MARGIN, top + 72), 22, GREY)
     return canvas
 
 

@@ -75,3 +75,27 @@ KINDS: list[Kind] = [
     transparent,
     chalk_on_green,
 ]
+
+
+def strokes(image: np.ndarray) -> list[list[tuple[int, int]]]:
+    """A character, 28 x 28, uint8, as a pen would write it on a sheet of 600 x 600: its thinned lines, one by one."""
+    fine, length, shortest = 4, 5, 6
+    enlarged = cv2.resize(np.pad(image, 2), None, fx=fine, fy=fine, interpolation=cv2.INTER_CUBIC)
+    thin = cv2.ximgproc.thinning(np.where(enlarged > 100, 255, 0).astype(np.uint8))
+    left = {(int(x), int(y)) for y, x in np.argwhere(thin)}
+
+    def around(x: int, y: int) -> list[tuple[int, int]]:
+        return [place for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (place := (x + dx, y + dy)) in left]
+
+    lines = []
+    while left:
+        line = [min(left, key=lambda place: len(around(*place)))]  # an end, where there is one
+        left.remove(line[0])
+        while onward := around(*line[-1]):
+            x, y = 2 * np.array(line[-1]) - line[max(0, len(line) - length)]  # straight ahead
+            line.append(min(onward, key=lambda place: (place[0] - x) ** 2 + (place[1] - y) ** 2))
+            left.remove(line[-1])
+        if len(line) >= shortest or not lines:  # shorter ones are thinning's leftovers
+            lines.append(line)
+    scale = 480 / (32 * fine)
+    return [[(round(60 + scale * x), round(60 + scale * y)) for x, y in line] for line in lines]
