@@ -313,55 +313,11 @@ def test_a_sheet_has_room_for_all_cards(count: int) -> None:
         assert (sheet == 10 + index).all(2).sum() == 224 * 224
 
 
-class Window:
-    """OpenCV's window functions, with a person who presses keys; None closes the window."""
-
-    def __init__(self, keys: list[int | None], raises: bool) -> None:
-        self.raises = raises
-        self.keys, self.shown, self.open, self.polls = iter(keys), 0, True, 0
-
-    def imshow(self, *_: object) -> None:
-        self.shown += 1
-
-    def waitKey(self, delay: int) -> int:
-        assert 0 < delay < 1000  # 0 would wait for ever
-        self.polls += 1
-        if self.polls % 3:
-            return -1
-        key = next(self.keys)
-        if key is None:
-            self.open = False
-            return -1
-        return key
-
-    def getWindowProperty(self, *_: object) -> float:
-        if not self.open and self.raises:
-            raise cv2.error("NULL guiReceiver (please create a window)")
-        return 1.0 if self.open else 0.0
-
-    def destroyAllWindows(self) -> None:
-        pass
-
-
-@pytest.mark.parametrize("raises", [False, True])  # asked for a closed window, Qt fails and GTK answers
-@pytest.mark.parametrize(
-    ("keys", "shown"), [([32, 13, 97], 3), ([ord("q")], 1), ([32, 27], 2), ([None], 1), ([32, None], 2)]
-)
-def test_keys_and_the_close_button(
-    monkeypatch: pytest.MonkeyPatch, keys: list[int | None], shown: int, raises: bool
-) -> None:
-    window = Window(keys, raises)
-    for name in ("imshow", "waitKey", "getWindowProperty", "destroyAllWindows"):
-        monkeypatch.setattr(draw.cv2, name, getattr(window, name))
-    draw.show([np.zeros((5, 5, 3), np.uint8)] * 3, "LeNet")
-    assert window.shown == shown
-
-
 def test_no_display_means_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draw.sys, "platform", "linux")
-    monkeypatch.setattr(draw.subprocess, "run", None)  # not even tried
+    monkeypatch.setattr(windows.sys, "platform", "linux")
+    monkeypatch.setattr(windows.subprocess, "run", None)  # not even tried
     assert "DISPLAY" not in os.environ
-    assert not draw.has_screen()
+    assert not windows.has_screen()
 
 
 @pytest.mark.kmnist
