@@ -152,7 +152,8 @@ def device(text: str) -> torch.device:
 
 def has_bfloat16() -> bool:
     """Whether the CPU computes in bfloat16 itself."""
-    capabilities = torch.cpu.get_capabilities()
+    # where torch is too old to tell, nobody is warned
+    capabilities = getattr(torch.cpu, "get_capabilities", lambda: {"bf16": True})()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # on x86 and on Arm
 
 

@@ -8,9 +8,11 @@ script of this project, a test or a notebook say, this module changes nothing.
 import contextlib
 import gc
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,9 +29,17 @@ def on_interrupts(handler: object) -> None:
         signal.signal(number, handler)
 
 
+def require(name: str, found: str, needed: str) -> None:
+    if [int(part) for part in found.split(".")[:2]] < [int(part) for part in needed.split(".")]:
+        sys.exit(f"{Path(sys.argv[0]).name}: error: {name} {found} is too old: {needed} or newer is needed")
+
+
 if Path(getattr(sys.modules["__main__"], "__file__", "")).name in ("train.py", "predict.py"):
     gc.set_threshold(50_000)
     on_interrupts(lambda *_: os._exit(130))
+    require("Python", platform.python_version(), "3.10")
+    for installed in metadata.distributions(name="torch"):
+        require("torch", installed.version, "2.6")  # older ones run code out of files that are opened as mere weights
 
 
 class BadInput(Exception):

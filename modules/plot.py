@@ -15,6 +15,8 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+# numpy before 2.4 measures floats when it is first asked about them, and complains if denormals are off by then
+np.finfo(np.float32), np.finfo(np.float64)
 MOST_COUNTS = 15  # classes up to which a number fits into each field of the confusion matrix
 
 
