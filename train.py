@@ -161,7 +161,7 @@ def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, n
     print(classification_report(**answers, target_names=classes, digits=4, zero_division=0))
     confusion = confusion_matrix(**answers)
     mistakes = confusion - np.diag(np.diag(confusion))
-    for field in mistakes.ravel().argsort(stable=True)[::-1][:COMMONEST]:
+    for field in mistakes.ravel().argsort(kind="stable")[::-1][:COMMONEST]:
         truth, guess = divmod(field, len(classes))
         if count := mistakes[truth, guess]:
             print(f"[INFO] {classes[truth]} read as {classes[guess]}: {count} of {confusion[truth].sum()}")
