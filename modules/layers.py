@@ -106,7 +106,7 @@ def frame(canvas: np.ndarray, left: int, top: int, width: int, height: int) -> N
 
 def shade_weights(weights: np.ndarray) -> np.ndarray:
     """A filter as a grey picture, uint8: white where it wants ink, black where it wants none."""
-    return (127.5 + 127.5 * weights / np.abs(weights).max()).round().astype(np.uint8)
+    return (127.5 + 127.5 * weights / max(np.abs(weights).max(), 1e-9)).round().astype(np.uint8)
 
 
 def colour_maps(maps: np.ndarray, scale: int) -> list[np.ndarray]:

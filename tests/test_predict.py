@@ -1,6 +1,5 @@
 """predict.py through its command line: samples, mistakes, people's pictures, windows."""
 
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,8 @@ import pytest
 import torch
 
 import predict
-from modules import checkpoint, draw, kmnist, pictures, rendered
+from modules import checkpoint, draw, kmnist, layers, pictures, rendered
+from modules.lenet import LeNet
 from tests import ink
 from tests.conftest import ROOT, Result, command
 
@@ -299,25 +299,51 @@ def test_text_never_leaves_its_picture() -> None:
 def test_the_card_shows_every_pixel_crisply() -> None:
     image = np.random.RandomState(0).randint(0, 256, (28, 28)).astype(np.uint8)
     card = draw.card([draw.enlarge(image)], "き ki 99.0%", draw.GREEN)
-    inside = card[draw.MARGIN : draw.MARGIN + 224, draw.MARGIN : draw.MARGIN + 224]
-    assert np.array_equal(inside[4::8, 4::8, 0], image)
-    caption = card[draw.MARGIN + 224 :].reshape(-1, 3)
-    assert (caption == draw.GREEN).all(1).any()
+    inside = card[draw.MARGIN : -draw.CAPTION, draw.MARGIN : -draw.MARGIN]
+    pixel = draw.PICTURE // 28
+    assert np.array_equal(inside[pixel // 2 :: pixel, pixel // 2 :: pixel, 0], image)
+    assert (card[-draw.CAPTION :] == draw.GREEN).all(2).any()
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 17])
-def test_a_sheet_has_room_for_all_cards(count: int) -> None:
-    cards = [draw.card([draw.enlarge(np.full((28, 28), 10 + index, np.uint8))], "", draw.RED) for index in range(count)]
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (2, 1), (5, 1), (10, 1), (17, 1), (10, 4), (100, 4)])
+def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
+    cards = [draw.card([np.full((336, 336 * width, 3), 10 + index, np.uint8)], "", draw.RED) for index in range(count)]
     sheet = draw.sheet(cards, "heading")
-    for index in range(count):
-        assert (sheet == 10 + index).all(2).sum() == 224 * 224
+    shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
+    assert (shades[10 : 10 + count] > 100 * 100 * width).all()
+    assert max(sheet.shape) <= 8100
+    if count >= 10:
+        assert 0.9 < sheet.shape[1] / sheet.shape[0] < 2
 
 
-def test_no_display_means_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows.sys, "platform", "linux")
-    monkeypatch.setattr(windows.subprocess, "run", None)  # not even tried
-    assert "DISPLAY" not in os.environ
-    assert not windows.has_screen()
+@pytest.mark.parametrize("font", [draw.FONT, None], ids=["OpenCV 5", "OpenCV 4"])
+def test_every_script_is_written_somehow(monkeypatch: pytest.MonkeyPatch, font: object) -> None:
+    monkeypatch.setattr(draw, "FONT", font)
+    draw.has_letter.cache_clear()
+    for text in ("つ tsu", "äß", "漢字", "ไทย", "हिन्दी", "Привет", "😀"):
+        canvas, marks = np.zeros((2, 60, 600, 3), np.uint8)
+        draw.write(canvas, text, (5, 40), 30, (255, 255, 255))
+        draw.write(marks, "?" * len(text), (5, 40), 30, (255, 255, 255))
+        assert canvas.any()
+        assert (canvas != marks).any()
+    draw.has_letter.cache_clear()
+
+
+@pytest.mark.parametrize("classes", [2, 49])
+def test_layers_show_where_the_network_responds(classes: int) -> None:
+    """With a filter that hands its middle pixel on, a map of conv1 is the image itself."""
+    model, names = LeNet(1, classes).eval(), [f"class {index}" for index in range(classes)]
+    with torch.no_grad():
+        model.conv1.weight.zero_()
+        model.conv1.bias.zero_()
+        model.conv1.weight[19, 0, 2, 2] = 1
+    image = np.zeros((28, 28), np.uint8)
+    image[10:20, 12:15] = 255
+    last = layers.draw_layers(model, image, names)[444:516, 762:834]
+    bright = (last > 200).any(2)
+    assert 0.9 < bright.sum() / (9 * (image > 0).sum()) < 1.5
+    assert bright[24:54, 30:39].all()
+    assert layers.draw_layers(model, np.zeros_like(image), names).shape == (layers.HEIGHT, layers.WIDTH, 3)
 
 
 @pytest.mark.kmnist
