@@ -13,7 +13,8 @@ from modules import windows
 from modules.draw import BLACK, GREY, bars, enlarge, write
 from modules.pictures import SIZE, PictureError, to_network_input
 
-PAPER, PANEL = 600, 370  # pixels: a square sheet on the left, what the network makes of it on the right
+PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
+SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels: 99% of 500 training images, thinned and written again with it, are read right, large or small
 NEAREST = 3  # pixels between two points of a stroke: the trembling of a slow hand is no part of it
 KEYS = ["c   clear", "z   undo", "s   save", "q   end"]
@@ -57,10 +58,11 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
         if not rests:
             paper[:], drawn = draw_ink(strokes), lengths
         if key == "s" or (rests and read != drawn):  # reading waits while the pen moves: ink has to keep up with it
-            seen, note = look_at(paper)
+            sheet = draw_ink(strokes, SHEET)
+            seen, note = look_at(sheet)
             probabilities = classify(seen) if seen.any() else np.zeros(len(names))
             if key == "s" and seen.any():
-                note = save(paper, folder)
+                note = save(sheet, folder)
                 print(f"[INFO] {note}: {names[probabilities.argmax()]} ({probabilities.max():.1%})")
             panel[:], read = draw_panel(seen, probabilities, names, note), drawn
         elif rests:
@@ -69,12 +71,12 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
     cv2.destroyAllWindows()
 
 
-def draw_ink(strokes: list[Stroke]) -> np.ndarray:
-    """The sheet of paper with all strokes on it, PAPER x PAPER x 3, uint8."""
-    paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
+def draw_ink(strokes: list[Stroke], size: int = PAPER) -> np.ndarray:
+    """The paper with all strokes on it, size x size x 3, uint8."""
+    paper = np.full((size, size, 3), 255, np.uint8)
     for stroke in strokes:
-        line = (smooth(stroke) * 16).round().astype(np.int32)  # in sixteenths of a pixel
-        cv2.polylines(paper, [line], False, BLACK, PEN, cv2.LINE_AA, shift=4)
+        line = (smooth(stroke) * (size / PAPER * 16)).round().astype(np.int32)  # in sixteenths of a pixel
+        cv2.polylines(paper, [line], False, BLACK, PEN * size // PAPER, cv2.LINE_AA, shift=4)
     return paper
 
 
@@ -88,12 +90,12 @@ def smooth(stroke: Stroke) -> np.ndarray:
     return points
 
 
-def look_at(paper: np.ndarray) -> tuple[np.ndarray, str]:
+def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
-    if paper.min() == 255:
+    if sheet.min() == 255:
         return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left, with mouse or pen"
     try:
-        return to_network_input(paper), ""
+        return to_network_input(sheet), ""
     except PictureError as error:
         return np.zeros((SIZE, SIZE), np.uint8), f"the sheet {error}"
 
@@ -111,12 +113,12 @@ def draw_panel(seen: np.ndarray, probabilities: np.ndarray, names: list[str], no
     return panel
 
 
-def save(paper: np.ndarray, folder: Path) -> str:
+def save(sheet: np.ndarray, folder: Path) -> str:
     """Write the sheet into the folder under the first free number; returns a line that says where it is."""
     path = next(path for n in count(1) if not (path := folder / f"drawing-{n}.png").exists())
     try:
         with path.open("xb") as file:
-            file.write(cv2.imencode(".png", paper)[1].tobytes())
+            file.write(cv2.imencode(".png", sheet)[1].tobytes())
     except OSError as error:
         return f"cannot write {printable(path)} ({error.strerror})"
     return f"drawing saved as {printable(path)}"

@@ -163,7 +163,9 @@ def test_without_a_screen_there_is_nothing_to_write_on(trained: Path, run: Calla
 def test_characters_written_with_the_pen_are_read_like_the_originals(trained: Path) -> None:
     model, _ = checkpoint.load(trained)
     images, labels = (part[:60] for part in kmnist.read("t10k"))
-    written = [pictures.to_network_input(canvas.draw_ink(ink.strokes(image))) for image in images[:, 0].numpy()]
+    written = [
+        pictures.to_network_input(canvas.draw_ink(ink.strokes(image), canvas.SHEET)) for image in images[:, 0].numpy()
+    ]
 
     def right(inputs: torch.Tensor) -> int:
         return int((predict.predict(model, inputs, torch.device("cpu")).argmax(1) == labels).sum())
