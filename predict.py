@@ -54,7 +54,7 @@ def choose_mistakes(count: int, probabilities: torch.Tensor, labels: torch.Tenso
 
 def shown_names(saved: dict) -> list[str]:
     """The class names of a model as cards show them: for one that was trained on KMNIST, each behind its character."""
-    if saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES:
+    if draw.FONT and saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES:
         return [f"{kana} {name}" for kana, name in zip(kmnist.KANA, kmnist.CLASSES, strict=True)]
     return saved["classes"]
 

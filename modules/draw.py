@@ -1,6 +1,7 @@
 """The pictures that predict.py makes: text in any script, cards, and sheets of them."""
 
 import functools
+import re
 import unicodedata
 
 import cv2
@@ -50,9 +51,9 @@ def has_letter(character: str) -> bool:
 
 
 def spelt_out(character: str) -> str:
-    """A character in ASCII: a for ä, ka for か, in general the last word of its name in Unicode."""
+    """A character in ASCII: a for ä, ka for か, 6f22 for 漢, in general the end of its name in Unicode."""
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or unicodedata.name(character, "").split(" ")[-1].lower()
+    return plain or re.split("[ -]", unicodedata.name(character, ""))[-1].lower()
 
 
 def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
