@@ -54,9 +54,8 @@ def choose_mistakes(count: int, probabilities: torch.Tensor, labels: torch.Tenso
 
 def shown_names(saved: dict) -> list[str]:
     """The class names of a model as cards show them: for one that was trained on KMNIST, each behind its character."""
-    if draw.FONT and saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES:
-        return [f"{kana} {name}" for kana, name in zip(kmnist.KANA, kmnist.CLASSES, strict=True)]
-    return saved["classes"]
+    trained_on_kmnist = saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES
+    return draw.captions(saved["classes"], kmnist.KANA if trained_on_kmnist else "")
 
 
 def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:

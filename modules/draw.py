@@ -16,12 +16,19 @@ GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40
 FONT = cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None  # OpenCV 4 has Hershey's letters alone
 
 
+def captions(names: list[str], kana: str = "") -> list[str]:
+    """Names as `write` can draw them, each behind its character of `kana` if there are any; says so where it cannot."""
+    if not FONT and not "".join([kana, *names]).isascii():
+        print("[INFO] names are drawn in Latin letters alone: OpenCV 5 would draw the kana")
+    return [f"{character} {name}" for character, name in zip(kana, names, strict=True)] if FONT and kana else names
+
+
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
     """Write text in any script into a picture; `corner` is the left end of its baseline, `size` is in pixels.
 
     The text gets smaller where it would not fit (OpenCV 5 wraps a long line onto the next one), and shorter in the end.
     """
-    text = "".join(character if has_letter(character) else spelt_out(character) for character in text)
+    text = in_letters(text)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 10 and text_width(text, size) > room:
         size -= 1
@@ -34,9 +41,15 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, col
 
 
 def text_width(text: str, size: int) -> int:
+    text = in_letters(text)
     if FONT:
         return cv2.getTextSize((100_000, 1000), text, (0, 0), FONT, size)[2]
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 36, 1 + size // 25)[0][0]
+
+
+def in_letters(text: str) -> str:
+    """A text with each character spelt out that OpenCV cannot draw."""
+    return "".join(character if has_letter(character) else spelt_out(character) for character in text)
 
 
 @functools.cache
