@@ -1,7 +1,7 @@
 """Measure the training against the tutorial's plain loop, side by side in one run.
 
-    python tests/benchmark.py                            # the stand-in, 1 epoch, 3 repeats
-    python tests/benchmark.py --data data --epochs 10 --repeats 2
+    python tests/benchmark.py                            # 1 epoch, 3 repeats
+    python tests/benchmark.py --epochs 10 --repeats 2
 
 Each run is a command of its own, the variants in turn, so that a machine whose speed drifts treats all alike; ratios
 are medians of pairs. pytest does not collect this file.
@@ -37,9 +37,7 @@ FORWARD = 2 * (24 * 24 * 20 * 25 + 8 * 8 * 50 * 500 + 800 * 500 + 500 * 10)
 TRAINED = 3 * FORWARD - 2 * 24 * 24 * 20 * 25
 
 
-def plain_loop(
-    dataset: str, data: Path, epochs: int, device: "torch.device", model_path: Path, plot_path: Path
-) -> None:
+def plain_loop(epochs: int, device: "torch.device", model_path: Path, plot_path: Path) -> None:
     """Loop, report, plot and model as tutorials write them."""
     import matplotlib.pyplot as plt
     import torch
@@ -49,7 +47,7 @@ def plain_loop(
     from torchvision.transforms import ToTensor
     from torchvision.transforms.functional import to_pil_image
 
-    import train  # for its data alone
+    from modules import kmnist
 
     class Pictures(Dataset):
         """One image at a time, through PIL and ToTensor, as torchvision's KMNIST gives them."""
@@ -71,7 +69,7 @@ def plain_loop(
                 *[nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10), nn.LogSoftmax(dim=1)],
             )
 
-    _, training, test = train.load_data(dataset, data)
+    _, training, test = kmnist.load()
     pictures, count = Pictures(*training), round(0.75 * len(training[1]))
     parts = random_split(pictures, [count, len(pictures) - count], generator=torch.Generator().manual_seed(42))
     train_loader = DataLoader(parts[0], shuffle=True, batch_size=64)
@@ -150,25 +148,23 @@ def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], wha
 
 
 def main() -> None:
-    from modules.arguments import device, folder, number
+    from modules.arguments import device, number
 
     parser = argparse.ArgumentParser(description="Measure training speed against the tutorial's plain loop.")
-    parser.add_argument("--data", type=folder, help="folder of KMNIST/raw (default: the rendered stand-in)")
     parser.add_argument("--epochs", type=number(int, 1, 1000), default=1, help="of each run (default: %(default)s)")
     parser.add_argument(
         "--repeats", type=number(int, 1, 1000), default=3, help="runs of each variant (default: %(default)s)"
     )
     parser.add_argument("--device", type=device, default="cpu", help="(default: %(default)s)")
-    for flag in ("--dataset", "--model", "--plot"):  # of a single plain run
+    for flag in ("--model", "--plot"):  # of a single plain run
         parser.add_argument(flag, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.plain:
-        plain_loop(args.dataset, args.data, args.epochs, args.device, args.model, args.plot)
+        plain_loop(args.epochs, args.device, args.model, args.plot)
         return
 
-    source = ["--dataset", "kmnist", "--data", str(args.data)] if args.data else ["--dataset", "rendered"]
-    flags = [*source, "--epochs", str(args.epochs), "--device", str(args.device)]
+    flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     for repeat in range(args.repeats):
         for variant, command in VARIANTS.items():
@@ -177,16 +173,14 @@ def main() -> None:
     print(file=sys.stderr)
 
     import torch
-    from modules.rendered import TRAIN_IMAGES
 
     rate = matrix_rate(args.device)
-    images = 60_000 if args.data else TRAIN_IMAGES
-    trained = round(0.75 * images)
-    work = trained * TRAINED + (images - trained) * FORWARD
+    trained, validated = 45_000, 15_000
+    work = trained * TRAINED + validated * FORWARD
     processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
     if args.device.type != "cpu":
         processor = torch.cuda.get_device_name(args.device)
-    print(f"{'KMNIST' if args.data else 'rendered'}, {args.epochs} epochs, {args.repeats} repeats; {processor},")
+    print(f"{args.epochs} epochs, {args.repeats} repeats; {processor},")
     print(
         f"{torch.get_num_threads()} threads, float32 matrix rate {rate / 1e9:.0f} GFLOP/s; torch {torch.__version__}\n"
     )
