@@ -1,10 +1,12 @@
-"""What all tests share: the two scripts as callables, a small stand-in data set, a trained model."""
+"""What the tests share: the scripts as callables, a small KMNIST, the project's model, a folder of characters.
 
+Nothing slow is imported on top: pytest's first process, which only hands the tests out, reads this file too.
+"""
+
+import gzip
+import hashlib
 import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other are slow on a busy machine
-
-import gc
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,21 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import pytest
+from pytest import MonkeyPatch
 
-import predict
-import train
-from modules import console, rendered
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread for each of the two processes that run the tests
 
-cv2.setNumThreads(1)
-gc.freeze()  # what was imported stays: looking through it for garbage takes 5% of the suite
-BOTH = {"OMP_NUM_THREADS": "2"}  # for the two longest trainings
 ROOT = Path(__file__).parent.parent
-FIXED_LINES = """[INFO] generating the train/validation split...
-[INFO] initializing the LeNet model...
-[INFO] training the network...
-[INFO] EPOCH: 1/1""".splitlines()
+SMALL = {"train": 800, "t10k": 400}  # images
+# Linux alone takes file names that are no UTF-8
+ODD, ODD_SHOWN = ("\x1b[2J\n\udcff", r"\x1b[2J\n\xff") if sys.platform == "linux" else ("ä", "ä")
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and permissions as Linux and macOS have them")
 
 
 class Result(NamedTuple):
@@ -35,26 +32,25 @@ class Result(NamedTuple):
     err: str
 
 
+Run = Callable[..., Result]  # the fixture below
+
+
 @pytest.fixture(autouse=True)
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+def no_screen(monkeypatch: MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the stand-in small."""
-    monkeypatch.setattr(rendered, "TRAIN_IMAGES", 800)
-    monkeypatch.setattr(rendered, "TEST_IMAGES", 200)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     """Call a script's main as its command line would, in this process: importing torch anew takes seconds."""
+    import predict
+    import train
+    from modules import console
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script])
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in console.INTERRUPTS}
         capsys.readouterr()
         code = 0
         try:
@@ -65,55 +61,78 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        out, err = capsys.readouterr()
-        return Result(code, out, err)
+        return Result(code, *capsys.readouterr())
 
     return call
 
 
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of one epoch on the stand-in, trained through the real command line."""
-    folder = tmp_path_factory.mktemp("trained")
-    arguments = ["--model", folder / "model.pth", "--plot", folder / "plot.png", "--dataset", "rendered", "--epochs", 1]
-    done = command("train.py", *arguments, **BOTH)
-    assert done.code == 0, done.err
-    (folder / "out.txt").write_text(done.out)
-    return folder / "model.pth"
-
-
-def command(script: str, *arguments: object, **settings: str) -> Result:
+def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
     """Run a script as a process of its own, its output in pipes."""
     done = subprocess.run(
         [sys.executable, ROOT / script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=100,
+        cwd=cwd,
         env={**os.environ, **settings},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=100,
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")
-def kmnist_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the real files: unpacking must not write into the original."""
-    original = os.environ.get("KMNIST_ROOT")
-    if not original:
-        pytest.skip("KMNIST_ROOT is not set: no real KMNIST files to test with")
-    copy = tmp_path_factory.mktemp("data")
-    raw = copy / "KMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file in (Path(original) / "KMNIST" / "raw").glob("*.gz"):
-        (raw / file.name).write_bytes(file.read_bytes())
-    return copy
+def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first images and labels of KMNIST in files like the official ones."""
+    from modules import kmnist
+
+    folder = tmp_path_factory.mktemp("raw")
+    for name in kmnist.MD5:
+        header, size = (16, 784) if "images" in name else (8, 1)
+        with gzip.open(kmnist.RAW / name) as whole:
+            content = whole.read(header + size * SMALL[name.split("-")[0]])
+        (folder / name).write_bytes(gzip.compress(content, 1))
+    return folder
 
 
-@pytest.fixture(scope="session")
-def kmnist_model(kmnist_root: Path) -> Path:
-    """A model of two quick epochs on the real data."""
-    model = kmnist_root / "model.pth"
-    arguments = ["-m", model, "-p", model.with_suffix(".png"), "--data", kmnist_root, "--dataset", "kmnist"]
-    done = command("train.py", *arguments, "--one-cycle", "--lr", "4e-3", "--epochs", "2", "--amp", **BOTH)
-    assert done.code == 0, done.err
-    return model
+@pytest.fixture
+def small(small_files: Path, monkeypatch: MonkeyPatch) -> None:
+    """Make KMNIST small, and draw no plots, which would take most of a quick run's time."""
+    import train
+    from modules import kmnist
+
+    sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in small_files.iterdir()}
+    monkeypatch.setattr(kmnist, "MD5", sums)
+    monkeypatch.setattr(kmnist, "RAW", small_files)
+    monkeypatch.setattr(train, "draw_plot", lambda *_: b"a plot")
+
+
+@pytest.fixture
+def pretrained(tmp_path: Path) -> Path:
+    """A copy of the model that comes with the project."""
+    return Path(shutil.copy(ROOT / "output" / "pretrained.pth", tmp_path / "model.pth"))
+
+
+@pytest.fixture
+def characters(small_files: Path, tmp_path: Path) -> Path:
+    """A folder of three classes, eight PNG pictures each."""
+    content = gzip.decompress((small_files / "t10k-images-idx3-ubyte.gz").read_bytes())
+    return write_folder(tmp_path / "my characters", dict.fromkeys(("b", "a a", "き"), 8), content[16:])
+
+
+def write_folder(folder: Path, counts: dict[str, int], pixels: bytes) -> Path:
+    """Write so many pictures for each class, of 28 x 28 pixels each."""
+    import cv2
+    import numpy as np
+
+    images = iter(np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28))
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            # cv2.imwrite fails on such names on Windows
+            (folder / name / f"{number}.png").write_bytes(cv2.imencode(".png", 255 - next(images))[1].tobytes())
+    return folder
+
+
+def quick(folder: Path, *more: object) -> list[object]:
+    """Flags of a run of train.py that takes a fraction of a second on the small KMNIST."""
+    return ["-m", folder / "m.pth", "-p", folder / "p.png", "--epochs", 1, "--train-split", 0.25, *more]

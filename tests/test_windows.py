@@ -100,8 +100,8 @@ def person(screen: tuple[str, Path]) -> Iterator[Person]:
     somebody.process.wait()
 
 
-def test_samples_open_one_after_the_other(person: Person, trained: Path) -> None:
-    process = person.starts("predict.py", "--model", trained)
+def test_samples_open_one_after_the_other(person: Person, pretrained: Path) -> None:
+    process = person.starts("predict.py", "--model", pretrained)
     first = person.waits_for(lambda view: view.std() > 30)
     person.does("key", "space")
     person.waits_for(lambda view: (view != first).any())
@@ -121,11 +121,10 @@ def test_esc_the_close_button_and_the_last_picture_end(person: Person) -> None:
     assert process.returncode == 0
 
 
-def test_writing_in_the_window(person: Person, trained: Path, tmp_path: Path, run: Callable[..., Result]) -> None:
-    model, earlier = tmp_path / "model.pth", tmp_path / "drawing-1.png"
-    shutil.copy(trained, model)
+def test_writing_in_the_window(person: Person, pretrained: Path, tmp_path: Path, run: Callable[..., Result]) -> None:
+    earlier = tmp_path / "drawing-1.png"
     earlier.write_text("somebody's own")
-    process = person.starts("predict.py", "--model", model, "--draw")
+    process = person.starts("predict.py", "--model", pretrained, "--draw")
 
     def answer(view: np.ndarray) -> np.ndarray:
         return view[:, canvas.PAPER + 2 :]
@@ -151,17 +150,17 @@ def test_writing_in_the_window(person: Person, trained: Path, tmp_path: Path, ru
     drawing = tmp_path / "drawing-2.png"
     assert earlier.read_text() == "somebody's own"
     name, probability = re.fullmatch(rf"\[INFO\] drawing saved as {drawing}: \S (\w+) \((.*)\)\n", line).groups()
-    done = run("predict.py", "--model", model, "--image", drawing)
+    done = run("predict.py", "--model", pretrained, "--image", drawing)
     assert f"predicted label: {name} ({probability})" in done.out
 
 
-def test_without_a_screen_there_is_nothing_to_write_on(trained: Path, run: Callable[..., Result]) -> None:
-    done = run("predict.py", "--model", trained, "--draw")
+def test_without_a_screen_there_is_nothing_to_write_on(pretrained: Path, run: Callable[..., Result]) -> None:
+    done = run("predict.py", "--model", pretrained, "--draw")
     assert done == (2, "", "predict.py: error: --draw opens a window, and there is no screen for it\n")
 
 
-def test_characters_written_with_the_pen_are_read_like_the_originals(trained: Path) -> None:
-    model, _ = checkpoint.load(trained)
+def test_characters_written_with_the_pen_are_read_like_the_originals(pretrained: Path) -> None:
+    model, _ = checkpoint.load(pretrained)
     images, labels = (part[:60] for part in kmnist.read("t10k"))
     written = [
         pictures.to_network_input(canvas.draw_ink(ink.strokes(image), canvas.SHEET)) for image in images[:, 0].numpy()

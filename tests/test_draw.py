@@ -1,0 +1,69 @@
+"""Cards, sheets, text in any script, and the inside of the network, as they are drawn."""
+
+import numpy as np
+import pytest
+import torch
+
+from modules import draw, layers
+from modules.lenet import LeNet
+
+
+def test_text_never_leaves_its_picture() -> None:
+    for text in ("つ tsu 100.0%", "a rather long name of a class " * 5, "き" * 40):
+        canvas = np.full((60, 252, 3), 255, np.uint8)
+        draw.write(canvas, text, (14, 35), 30, (0, 0, 0))
+        assert (canvas < 255).any()
+        assert (canvas[:, -5:] == 255).all()
+        assert (canvas[:, :14] == 255).all()
+        assert (canvas[:5] == 255).all()
+        assert (canvas[50:] == 255).all()
+
+
+def test_the_card_shows_every_pixel_crisply() -> None:
+    image = np.random.RandomState(0).randint(0, 256, (28, 28)).astype(np.uint8)
+    card = draw.card([draw.enlarge(image)], "き ki 99.0%", draw.GREEN)
+    inside = card[draw.MARGIN : -draw.CAPTION, draw.MARGIN : -draw.MARGIN]
+    pixel = draw.PICTURE // 28
+    assert np.array_equal(inside[pixel // 2 :: pixel, pixel // 2 :: pixel, 0], image)
+    assert (card[-draw.CAPTION :] == draw.GREEN).all(2).any()
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (2, 1), (5, 1), (10, 1), (17, 1), (10, 4), (100, 4)])
+def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
+    cards = [draw.card([np.full((336, 336 * width, 3), 10 + index, np.uint8)], "", draw.RED) for index in range(count)]
+    sheet = draw.sheet(cards, "heading")
+    shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
+    assert (shades[10 : 10 + count] > 100 * 100 * width).all()
+    assert max(sheet.shape) <= 8100
+    if count >= 10:
+        assert 0.9 < sheet.shape[1] / sheet.shape[0] < 2
+
+
+@pytest.mark.parametrize("font", [draw.FONT, None], ids=["OpenCV 5", "OpenCV 4"])
+def test_every_script_is_written_somehow(monkeypatch: pytest.MonkeyPatch, font: object) -> None:
+    monkeypatch.setattr(draw, "FONT", font)
+    draw.has_letter.cache_clear()
+    for text in ("つ tsu", "äß", "漢字", "ไทย", "हिन्दी", "Привет", "😀"):
+        canvas, marks = np.zeros((2, 60, 600, 3), np.uint8)
+        draw.write(canvas, text, (5, 40), 30, (255, 255, 255))
+        draw.write(marks, "?" * len(text), (5, 40), 30, (255, 255, 255))
+        assert canvas.any()
+        assert (canvas != marks).any()
+    draw.has_letter.cache_clear()
+
+
+@pytest.mark.parametrize("classes", [2, 49])
+def test_layers_show_where_the_network_responds(classes: int) -> None:
+    """With a filter that hands its middle pixel on, a map of conv1 is the image itself."""
+    model, names = LeNet(1, classes).eval(), [f"class {index}" for index in range(classes)]
+    with torch.no_grad():
+        model.conv1.weight.zero_()
+        model.conv1.bias.zero_()
+        model.conv1.weight[19, 0, 2, 2] = 1
+    image = np.zeros((28, 28), np.uint8)
+    image[10:20, 12:15] = 255
+    last = layers.draw_layers(model, image, names)[444:516, 762:834]
+    bright = (last > 200).any(2)
+    assert 0.9 < bright.sum() / (9 * (image > 0).sum()) < 1.5
+    assert bright[24:54, 30:39].all()
+    assert layers.draw_layers(model, np.zeros_like(image), names).shape == (layers.HEIGHT, layers.WIDTH, 3)
