@@ -180,7 +180,7 @@ def main() -> None:
     rate = matrix_rate(args.device)
     trained, validated = 45_000, 15_000
     work = trained * TRAINED + validated * FORWARD
-    processor = torch.cpu.get_capabilities().get("cpu_name", platform.machine())
+    processor = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", platform.machine())
     if args.device.type != "cpu":
         processor = torch.cuda.get_device_name(args.device)
     print(f"{args.epochs} epochs, {args.repeats} repeats; {processor},")

@@ -146,6 +146,7 @@ def test_a_path_that_is_no_model_file(tmp_path: Path, run: Run, place: str, reas
     assert reason in done.err
 
 
+@pytest.mark.smoke
 def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> None:
     """A file from a GPU names its device."""
     model = LeNet(1, 10).to(memory_format=torch.channels_last)

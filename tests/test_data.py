@@ -20,6 +20,7 @@ from modules.folders import divide
 from tests.conftest import Run
 
 
+@pytest.mark.smoke
 def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path) -> None:
     assert list(kmnist.MD5.items()) == datasets.KMNIST.resources
     assert datasets.KMNIST.classes == kmnist.CLASSES
@@ -45,6 +46,7 @@ def numbered(count: int) -> Images:
     return Images(pictures, labels, torch.device("cpu"))
 
 
+@pytest.mark.smoke
 def test_a_shuffled_loader_yields_each_image_once_and_each_epoch_in_another_order() -> None:
     loader = make_loader(numbered(130), 64, shuffle=True)
     first, second = (torch.cat([labels for _, labels in loader]) for _ in range(2))
@@ -109,6 +111,7 @@ def blobs(count: int) -> torch.Tensor:
     return images
 
 
+@pytest.mark.smoke
 def test_each_image_is_warped_in_its_own_way_and_anew_and_as_the_seed_says() -> None:
     torch.manual_seed(5)
     first, second = warp(blobs(50)), warp(blobs(50))

@@ -39,6 +39,7 @@ def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int
         assert 0.9 < sheet.shape[1] / sheet.shape[0] < 2
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("font", [draw.FONT, None], ids=["OpenCV 5", "OpenCV 4"])
 def test_every_script_is_written_somehow(monkeypatch: pytest.MonkeyPatch, font: object) -> None:
     monkeypatch.setattr(draw, "FONT", font)
@@ -52,6 +53,7 @@ def test_every_script_is_written_somehow(monkeypatch: pytest.MonkeyPatch, font: 
     draw.has_letter.cache_clear()
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("classes", [2, 49])
 def test_layers_show_where_the_network_responds(classes: int) -> None:
     """With a filter that hands its middle pixel on, a map of conv1 is the image itself."""

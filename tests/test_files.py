@@ -27,6 +27,7 @@ def writer(what: str, path: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", WRITER, what, path], cwd=ROOT)
 
 
+@pytest.mark.smoke
 @posix
 def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "m.pth").write_bytes(b"old")

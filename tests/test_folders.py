@@ -22,6 +22,7 @@ NOISE = np.random.RandomState(0).randint(0, 256, 49 * 28 * 28 * 4, np.uint8).tob
 pytestmark = pytest.mark.usefixtures("small")  # draws no plots
 
 
+@pytest.mark.smoke
 def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: Path, run: Run) -> None:
     digits = load_digits()
     large = [cv2.resize(image / 16, (28, 28), interpolation=cv2.INTER_CUBIC).clip(0, 1) for image in digits.images]

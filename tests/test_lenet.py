@@ -26,6 +26,7 @@ def tutorial_lenet() -> nn.Sequential:
     return network
 
 
+@pytest.mark.smoke
 def test_loads_the_tutorials_weights_and_gives_its_outputs_to_the_bit() -> None:
     torch.manual_seed(1)
     tutorial, ours = tutorial_lenet(), LeNet(numChannels=1, classes=10)

@@ -71,6 +71,7 @@ def test_all_samples_each_card_with_its_kana_its_colour_and_its_image(
     assert run("predict.py", "-m", pretrained, "--seed", 8, *jpeg).out != run("predict.py", "-m", pretrained, *jpeg).out
 
 
+@pytest.mark.smoke
 @pytest.mark.usefixtures("small")
 def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
     model, _ = checkpoint.load(pretrained)
@@ -194,6 +195,7 @@ def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple
     assert run("predict.py", "-m", pretrained, "--image", *good, "--output", sheet).code == 0
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)])
 def test_pictures_of_any_size_end_well(pretrained: Path, run: Run, shape: tuple[int, int]) -> None:
     picture = np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8)

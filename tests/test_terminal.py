@@ -127,6 +127,7 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.pth", "p.png"]
 
 
+@pytest.mark.smoke
 def test_predict_in_an_ascii_terminal_with_a_display_that_does_not_answer(pretrained: Path, characters: Path) -> None:
     """OpenCV aborts the process where there is no display."""
     picture = characters / "き" / "0.png"

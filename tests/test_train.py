@@ -41,6 +41,7 @@ def predicted(saved: dict, images: torch.Tensor) -> torch.Tensor:
         return model(images / 255).argmax(1)
 
 
+@pytest.mark.smoke
 def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, run: Run) -> None:
     done = run("train.py", *quick(tmp_path, "--epochs", 2, "--train-split", 0.75))
     assert (done.code, done.err) == (0, "")
@@ -76,6 +77,7 @@ def listing(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
 
+@pytest.mark.smoke
 def test_all_of_kmnist_from_another_folder_in_a_locale_of_c_with_odd_settings(tmp_path: Path) -> None:
     """A process of its own: the only one in which nothing is small."""
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # there need not be a LaTeX
@@ -366,6 +368,7 @@ def test_a_plot_in_any_format_whatever_a_personal_matplotlibrc_says(monkeypatch:
     assert len(plot.draw_plot({name: [0.5] for name in CURVES}, "KMNIST", True, ending)) > 500
 
 
+@pytest.mark.smoke
 @pytest.mark.filterwarnings("error")  # a character that the font lacks is one
 def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: MonkeyPatch) -> None:
     history, figures = {name: [0.5, 0.4, 0.3] for name in CURVES}, []

@@ -100,6 +100,7 @@ def person(screen: tuple[str, Path]) -> Iterator[Person]:
     somebody.process.wait()
 
 
+@pytest.mark.smoke
 def test_samples_open_one_after_the_other(person: Person, pretrained: Path) -> None:
     process = person.starts("predict.py", "--model", pretrained)
     first = person.waits_for(lambda view: view.std() > 30)
