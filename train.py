@@ -170,7 +170,9 @@ def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, n
 
 def save(args: argparse.Namespace, dataset: str, classes: list[str], run: dict) -> None:
     """Write the model file and the plot."""
-    settings = {name: value if isinstance(value, int | float) else str(value) for name, value in vars(args).items()}
+    settings = {
+        name: str(value) if isinstance(value, Path | torch.device) else value for name, value in vars(args).items()
+    }
     accuracy = run.setdefault("test_accuracy", None)
     confusion = run.pop("confusion", None)
     checkpoint.save(args.model, classes=classes, dataset=dataset, settings=settings, **run)
