@@ -14,6 +14,7 @@ SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
+LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: in them, strokes are as broad as what is between them
 PAPER_SIZE = 128  # pixels; shadows are smooth
 LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training images
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
@@ -21,7 +22,8 @@ SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
 
 
 # a broken file is this project's to report, in one line
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+SILENT = 0
+(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(SILENT)
 
 
 class PictureError(Exception):
@@ -96,10 +98,10 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     """How much each pixel differs from the paper around it, H x W, uint8, whichever of the two is the darker."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     longest = max(grey.shape)
-    if longest > WORKING_SIZE:
-        factor = WORKING_SIZE / longest
+    factor = np.clip(longest, LEAST_SIZE, WORKING_SIZE) / longest
+    if factor != 1:
         size = [max(1, round(side * factor)) for side in grey.shape[::-1]]
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
     edge = max(1, min(grey.shape) // SIZE)  # a broad character can cover most of a picture, but not of its edge
     paper = np.median(np.concatenate([part.ravel() for part in edges(grey, edge)]))
