@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest import MonkeyPatch
 
-from modules import arguments
+from modules import arguments, windows
 from tests.conftest import ROOT, Run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,6 +19,7 @@ LADDER = re.findall(r"^\| [^|]+\| `(--[^`]+)` \|", README, re.MULTILINE)
 @pytest.mark.parametrize("command", [*COMMANDS, *(f"train.py -m output/m.pth -p output/p.png {row}" for row in LADDER)])
 def test_every_command_parses(monkeypatch: MonkeyPatch, command: str) -> None:
     monkeypatch.setattr(arguments, "check_writable", lambda _: None)
+    monkeypatch.setattr(windows, "has_screen", lambda: True)
     script, *flags = shlex.split(command)
     assert len(COMMANDS) >= 5 <= len(LADDER) + 1
     parse = arguments.training_arguments if script == "train.py" else arguments.prediction_arguments
