@@ -18,6 +18,9 @@ import pytest
 from pytest import MonkeyPatch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread for each of the two processes that run the tests
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and children inherit that
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"train": 800, "t10k": 400}  # images
