@@ -55,7 +55,8 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_number("--epochs", int, 1, 10_000, 10, "passes over the training images")
     add_number("--batch-size", int, 1, 60_000, 64, "images in one step")
     add_number("--lr", float, 1e-8, 1e8, 1e-3, "Adam's learning rate; the peak of the cycle with --one-cycle")
-    add("--one-cycle", action="store_true", help="raise the learning rate to its peak, then lower it to almost 0")
+    cycle = "raise the learning rate to its peak, then lower it to almost 0; Adam's beta1 goes the other way"
+    add("--one-cycle", action="store_true", help=cycle)
     add_number("--label-smoothing", float, 0, 0.99, 0.0, "share of each label that is spread over all classes")
     decay = "share of each weight, times the learning rate, that a step takes away"
     add_number("--weight-decay", float, 0, 10, 0.0, decay)
