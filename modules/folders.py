@@ -38,7 +38,8 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
     """
     classes, paths, labels = find(folder)
     characters = read_all(paths)
-    labels = np.array([label for label, character in zip(labels, characters, strict=True) if character is not None])
+    kept = [label for label, character in zip(labels, characters, strict=True) if character is not None]
+    labels = np.array(kept, np.int64)
     characters = [character for character in characters if character is not None]
     require_enough(folder, classes, labels)
     images, labels = torch.from_numpy(np.stack(characters))[:, None], torch.from_numpy(labels)

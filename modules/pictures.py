@@ -52,11 +52,11 @@ def read_picture(path: Path) -> np.ndarray:
             picture = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         picture = None
-    if picture is None:
-        raise PictureError("is no picture that OpenCV can read: save it as PNG or JPEG")
+    if picture is None or picture.dtype not in (np.uint8, np.uint16):  # others, floats, know no white
+        raise PictureError("is no picture of 8 or 16 bits that OpenCV can read: save it as PNG or JPEG")
 
-    if picture.dtype != np.uint8:
-        picture = cv2.normalize(picture.astype(np.float32), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    if picture.dtype == np.uint16:  # or 10 or 12 bits of 16; stretched, the noise of a blank page would be ink
+        picture = (picture >> max(0, int(picture.max()).bit_length() - 8)).astype(np.uint8)
     return over_paper(picture) if picture.shape[2] == 4 else picture
 
 

@@ -119,6 +119,10 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "too many": (lambda folder: [(folder / f"{number}").mkdir() for number in range(1000)], "has 1003 "),
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no readable pictures"),
     "no picture is readable": (lambda folder: broken(folder, "b", 0), "b has no readable pictures"),
+    "none at all is": (
+        lambda folder: [broken(folder, name.name, 0) for name in folder.iterdir()],
+        "no readable pictures",
+    ),
     "two are": (lambda folder: broken(folder, "き", 2), "き has 2 readable pictures: a class needs at least 3"),
     "a long name": (lambda folder: (folder / "b").rename(folder / ("n" * 41)), "no name for a class"),
     "an odd name": (lambda folder: (folder / "b").rename(folder / "b\u200b"), r"b\\u200b is no name for a class"),
@@ -134,12 +138,13 @@ def test_bad_folders_are_refused_before_any_training(tmp_path: Path, run: Run, c
     change, reason = BAD_FOLDERS[kind]
     if kind == "case" and (characters / "B").exists():
         pytest.skip("this disk does not tell them apart")
-    (characters / "loose.png").write_text("in no class")
     change(characters)
+    if characters.is_dir():
+        (characters / "loose.png").write_text("in no class")
     done = run("train.py", *quick(tmp_path / "out", "--folder", characters))
     assert done.code == 2
     *left_out, line = done.err.splitlines()
-    assert len(left_out) == {"no picture is readable": 8, "two are": 6}.get(kind, 0)
+    assert len(left_out) == {"no picture is readable": 8, "none at all is": 11, "two are": 6}.get(kind, 0)
     assert line.startswith("train.py: error: ")
     assert str(characters) in line
     assert re.search(reason, line), line

@@ -169,7 +169,16 @@ def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple
     good = [folder / f"つ{ODD}.png", folder / "ha ha.jpg"]
     for path in good:
         save_drawing(path)
-    contents = {"text": b"no picture", "empty": b"", "cut": good[1].read_bytes()[:60]}
+    blank_scan = 60_000 + np.random.RandomState(0).normal(0, 40, (100, 100))
+    floats = [cv2.imencode(ending, np.eye(30, dtype=np.float32))[1].tobytes() for ending in (".pfm", ".tiff")]
+    contents = {
+        "text": b"no picture",
+        "empty": b"",
+        "cut": good[1].read_bytes()[:60],
+        "pfm": floats[0],
+        "floats": floats[1],
+        "blank16": cv2.imencode(".png", blank_scan.astype(np.uint16))[1].tobytes(),
+    }
     bad = [folder / f"{name}.png" for name in [*contents, "blank", f"missing{ODD}"]]
     for path, content in zip(bad, contents.values(), strict=False):
         path.write_bytes(content)
