@@ -5,20 +5,22 @@ A KMNIST image shows one character, light on dark, centred, and enlarged until i
 of the middle of the frame in 90% (ink: above 64 of 255). The ink is broad: over a tenth of the frame in 95%.
 """
 
+import io
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
+
+from modules.paper import extract_ink, level
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
-WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
-LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: in them, strokes are as broad as what is between them
-PAPER_SIZE = 128  # pixels; shadows are smooth
 LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training images
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
+APART = 0.85  # see require_one; one of 200 of KMNIST's characters comes so far, and of pairs of them most
 
 
 # a broken file is this project's to report, in one line
@@ -42,22 +44,36 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
             raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
-        content = np.frombuffer(path.read_bytes(), np.uint8)  # cv2.imread fails on non-ASCII paths on some systems
+        content = path.read_bytes()  # cv2.imread fails on non-ASCII paths on some systems
     except OSError as error:
         raise PictureError(f"cannot be read ({error.strerror})") from None
     try:
-        picture = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-        if picture is not None and (picture.ndim == 2 or picture.shape[2] != 4):
-            # unlike IMREAD_UNCHANGED, this turns a photograph the way that its camera was held
-            picture = cv2.imdecode(content, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         picture = None
-    if picture is None or picture.dtype not in (np.uint8, np.uint16):  # others, floats, know no white
-        raise PictureError("is no picture of 8 or 16 bits that OpenCV can read: save it as PNG or JPEG")
-
-    if picture.dtype == np.uint16:  # or 10 or 12 bits of 16; stretched, the noise of a blank page would be ink
+    if picture is None:
+        raise PictureError("is no picture that OpenCV can read: save it as PNG or JPEG")
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise PictureError(f"has pixels of {picture.dtype}: save it as PNG or JPEG")
+    if picture.dtype == np.uint16:  # or 10, 12 or 14 bits in 16; stretching would make ink of the noise of a blank page
         picture = (picture >> max(0, int(picture.max()).bit_length() - 8)).astype(np.uint8)
-    return over_paper(picture) if picture.shape[2] == 4 else picture
+    if picture.ndim == 2 or picture.shape[2] == 1:
+        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
+    return upright(over_paper(picture) if picture.shape[2] == 4 else picture, content)
+
+
+def upright(picture: np.ndarray, content: bytes) -> np.ndarray:
+    """Turn a picture the way that its camera was held; OpenCV does it unasked for TIFF alone."""
+    try:
+        with Image.open(io.BytesIO(content)) as header:
+            exif = Image.Image.getexif(header)  # PNG's own method decodes the picture first
+            orientation = 1 if header.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever a broken header or a format of OpenCV's own leads to: the pixels are there
+        return picture
+    if orientation in (5, 6, 7, 8):
+        picture = cv2.transpose(picture)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)  # cv2.flip's codes: across, both, down
+    return picture if flip is None else cv2.flip(picture, flip)
 
 
 def over_paper(picture: np.ndarray) -> np.ndarray:
@@ -78,60 +94,63 @@ def to_network_input(picture: np.ndarray) -> np.ndarray:
         28 x 28, uint8, light on dark.
 
     Raises:
-        PictureError: there is no ink in the picture.
+        PictureError: there is no ink in the picture, or more than one character.
     """
     ink = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise PictureError("shows no character: it is all one shade")
-    mask = without_dust(mask)
+    mask = strokes_alone(mask)
+    require_one(mask)
     x, y, width, height = cv2.boundingRect(mask)
 
     # from half the threshold (paper, shadows) to the full colour of most ink
-    full = np.percentile(ink[mask > 0], 75)
+    full = level(ink[mask > 0], 0.75)
     ink = np.clip((ink - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
     ink *= cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
     return frame(ink[y : y + height, x : x + width])
 
 
-def extract_ink(picture: np.ndarray) -> np.ndarray:
-    """How much each pixel differs from the paper around it, H x W, uint8, whichever of the two is the darker."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    longest = max(grey.shape)
-    factor = np.clip(longest, LEAST_SIZE, WORKING_SIZE) / longest
-    if factor != 1:
-        size = [max(1, round(side * factor)) for side in grey.shape[::-1]]
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
-
-    edge = max(1, min(grey.shape) // SIZE)  # a broad character can cover most of a picture, but not of its edge
-    paper = np.median(np.concatenate([part.ravel() for part in edges(grey, edge)]))
-    darkest, lightest = np.percentile(grey, [0.5, 99.5])
-    if paper - darkest < lightest - paper:
-        grey = 255 - grey
-    return cv2.subtract(paper_alone(grey), grey)
-
-
-def paper_alone(grey: np.ndarray) -> np.ndarray:
-    """The paper of a picture, H x W, with its shadows and without the dark ink on it."""
-    reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
-    side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
-    padded = cv2.copyMakeBorder(reduced, side, side, side, side, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    smooth = cv2.blur(closed, (side, side))[side:-side, side:-side]
-    return cv2.resize(smooth, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def edges(grey: np.ndarray, width: int) -> list[np.ndarray]:
-    """The four strips along the edges of a picture."""
-    return [grey[:width], grey[-width:], grey[:, :width], grey[:, -width:]]
-
-
-def without_dust(mask: np.ndarray) -> np.ndarray:
-    """Keep the strokes of a mask, H x W, 0 or 255, and drop the specks around them."""
+def strokes_alone(mask: np.ndarray) -> np.ndarray:
+    """Keep the strokes of a mask, H x W, 0 or 255, and drop the specks, print and punch holes around them."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask)
-    areas = statistics[:, cv2.CC_STAT_AREA]
+    widths, heights, areas = statistics[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]].T
     areas[0] = 0  # the background
-    return np.where((areas >= SMALLEST_STROKE * areas.max())[labels], 255, 0).astype(np.uint8)
+    strokes = areas >= SMALLEST_STROKE * areas.max()
+    lengths = np.maximum(widths, heights)
+    small = strokes & (lengths < 0.2 * lengths[strokes].max())
+    if small.sum() >= 3:  # a character has a dot or two; these are letters
+        strokes &= ~small
+    # a disc fills pi / 4 of its square; two that are alike are no dots of a brush
+    discs = strokes & (np.abs(areas / lengths**2 - np.pi / 4) < 0.15) & (np.abs(widths - heights) < 0.2 * lengths)
+    if 2 <= discs.sum() < strokes.sum() and np.ptp(lengths[discs]) < 0.2 * lengths[discs].max():
+        strokes &= ~discs
+    return np.where(strokes[labels], 255, 0).astype(np.uint8)
+
+
+def require_one(mask: np.ndarray) -> None:
+    """Raise PictureError where strokes, H x W, 0 or 255, are those of two characters, side by side or stacked.
+
+    There are gaps within characters too, but then one part is mostly a plain stroke, whose outline is little more than
+    twice its length. So the room between two parts counts for more, the more intricate the plainer one is.
+    """
+    for axis in (0, 1):
+        inked = mask.any(axis=axis).nonzero()[0]
+        gaps = np.diff(inked, append=inked[-1]) - 1
+        if gaps.max() <= 0:
+            continue
+        parts = np.split(mask, [inked[gaps.argmax()] + 1], axis=1 - axis)
+        lengths = [max(cv2.boundingRect(part)[2:]) for part in parts]
+        longest = max(lengths)
+        intricate = min(outline(part, 0.02 * longest) / own for part, own in zip(parts, lengths, strict=True)) - 2
+        if min(lengths) > 0.4 * longest and gaps.max() / longest * intricate > APART:
+            raise PictureError("shows more than one character: cut one out")
+
+
+def outline(mask: np.ndarray, rough: float) -> float:
+    """How long the outlines of strokes are, outer and inner, in pixels, but for what is rough within so many pixels."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return sum(cv2.arcLength(cv2.approxPolyDP(contour, rough, True), True) for contour in contours)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

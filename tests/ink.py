@@ -63,6 +63,106 @@ def chalk_on_green(image: np.ndarray, numbers: np.random.RandomState) -> tuple[s
     return ".jpg", grey(np.array([60, 90, 50]) * (1 - ink) + 225 * ink + numbers.normal(0, 4, (300, 500, 1)))
 
 
+def written(image: np.ndarray, paper: np.ndarray, top: int, left: int, size: int = 200) -> np.ndarray:
+    """A character in dark ink at a place of some paper, H x W or H x W x 3."""
+    there = paper[top : top + size, left : left + size]
+    ink = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 255) / 255.0
+    ink = ink.reshape(*ink.shape, *[1] * (paper.ndim - 2))
+    paper = paper.astype(np.float32)
+    paper[top : top + size, left : left + size] = there * (1 - ink) + 40 * ink
+    return grey(paper)
+
+
+def somewhere(image: np.ndarray, paper: np.ndarray, numbers: np.random.RandomState, margin: int = 20) -> np.ndarray:
+    top, left = (numbers.randint(margin, side - 200 - margin) for side in paper.shape[:2])
+    return written(image, paper, top, left)
+
+
+def photographed(picture: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    """With noise, and a shadow from left to right."""
+    light = np.linspace(0.7, 1, picture.shape[1]).reshape(1, -1, *[1] * (picture.ndim - 2))
+    return ".jpg", grey(picture * light + numbers.normal(0, 3, picture.shape))
+
+
+def table_at_one_side(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = somewhere(image, np.full((400, 400), 235), numbers)
+    table = grey(numbers.normal(70, 10, (400, numbers.randint(20, 120))))
+    sides = [np.hstack([table, page]), np.hstack([page, table]), np.vstack([table.T, page]), np.vstack([page, table.T])]
+    return photographed(sides[numbers.randint(4)], numbers)
+
+
+def corner_of_a_desk(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = somewhere(image, np.full((500, 500), 235), numbers, 110)
+    legs = numbers.randint(100, 200, 2)
+    return photographed(cv2.fillPoly(page, [np.array([[0, 0], [legs[0], 0], [0, legs[1]]])], 60), numbers)
+
+
+def sheet_on_a_dark_table(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    """Ruled, turned a little, and taking less than half of the picture."""
+    page = somewhere(image, lines(50, (180, 160, 140), 2)[:300, :340], numbers)
+    turn = cv2.getRotationMatrix2D((170, 150), numbers.uniform(-4, 4), 1)
+    turn[:, 2] += 80
+    return photographed(cv2.warpAffine(page, turn, (500, 460), borderValue=(50, 60, 80)), numbers)
+
+
+def bar_of_a_scanner(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = somewhere(image, np.full((300, 300), 255), numbers)
+    page[:, :12] = 0
+    return ".png", page
+
+
+def punch_holes(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = written(image, np.full((500, 350), 235), numbers.randint(20, 280), numbers.randint(80, 130))
+    for y in (100, 400):
+        cv2.circle(page, (40, y), 15, 50, -1, cv2.LINE_AA)
+    return photographed(page, numbers)
+
+
+def lines(spacing: int, colour: tuple[int, int, int], breadth: int, crossed: bool = False) -> np.ndarray:
+    paper = np.full((400, 400, 3), 240, np.uint8)
+    for place in range(spacing // 2, 400, spacing):
+        cv2.line(paper, (0, place), (400, place), colour, breadth)
+        if crossed:
+            cv2.line(paper, (place, 0), (place, 400), colour, breadth)
+    return paper
+
+
+def blue_rules_and_a_red_margin(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    paper = cv2.line(lines(50, (220, 160, 110), 2), (60, 0), (60, 400), (80, 80, 220), 2)
+    return photographed(somewhere(image, paper, numbers), numbers)
+
+
+def sloping_dark_rules(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = somewhere(image, lines(50, (70, 70, 70), 2), numbers, 50)
+    turn = cv2.getRotationMatrix2D((200, 200), numbers.uniform(-1, 1), 1.08)
+    return photographed(cv2.warpAffine(page, turn, (400, 400)), numbers)
+
+
+def squared_paper(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    return photographed(somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), numbers), numbers)
+
+
+def practice_box(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    """One box of three, with a cross in it."""
+    paper = np.full((300, 800), 250, np.uint8)
+    for left in (30, 280, 530):
+        cv2.rectangle(paper, (left, 30), (left + 240, 270), 90, 2)
+        cv2.line(paper, (left, 150), (left + 240, 150), 200, 1)
+        cv2.line(paper, (left + 120, 30), (left + 120, 270), 200, 1)
+    return ".png", written(image, paper, 50, [50, 300, 550][numbers.randint(3)])
+
+
+def print_below(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    page = written(image, np.full((320, 300), 255), numbers.randint(10, 40), 50)
+    return ".png", cv2.putText(page, "KMNIST no. 17", (30, 290), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 60, 2, cv2.LINE_AA)
+
+
+def red_on_green(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+    """The red as bright as the green."""
+    ink = page(image, 200, 400, 400, numbers)[..., None]
+    return photographed(np.array([60, 115, 40]) * (1 - ink) + np.array([39, 39, 214]) * ink, numbers)
+
+
 Kind = Callable[[np.ndarray, np.random.RandomState], tuple[str, np.ndarray]]
 KINDS: list[Kind] = [
     black_on_white,
@@ -74,6 +174,17 @@ KINDS: list[Kind] = [
     scan_16_bit,
     transparent,
     chalk_on_green,
+    table_at_one_side,
+    corner_of_a_desk,
+    sheet_on_a_dark_table,
+    bar_of_a_scanner,
+    punch_holes,
+    blue_rules_and_a_red_margin,
+    sloping_dark_rules,
+    squared_paper,
+    practice_box,
+    print_below,
+    red_on_green,
 ]
 
 

@@ -1,0 +1,128 @@
+"""Pictures of all kinds and formats, and what is seen of the character in them."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import predict
+from modules import checkpoint, kmnist, pictures
+from tests import ink
+from tests.conftest import ROOT
+
+MODEL = ROOT / "output" / "pretrained.pth"
+COUNT = 12  # characters of each kind
+PAGE = np.full((200, 240), 255, np.uint8)
+cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
+
+
+def seen(path: Path, picture: np.ndarray) -> np.ndarray:
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    return pictures.to_network_input(pictures.read_picture(path))
+
+
+@pytest.fixture(scope="module")
+def characters() -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = kmnist.read("t10k")
+    return images[:COUNT], labels[:COUNT]
+
+
+@pytest.mark.parametrize("kind", ink.KINDS)
+def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
+    characters: tuple[torch.Tensor, torch.Tensor], tmp_path: Path, kind: ink.Kind
+) -> None:
+    images, labels = characters
+    numbers, inputs = np.random.RandomState(0), []
+    for image in images[:, 0].numpy():
+        ending, picture = kind(image, numbers)
+        try:
+            inputs.append(seen(tmp_path / f"picture{ending}", picture))
+        except pictures.PictureError:
+            inputs.append(np.zeros((28, 28), np.uint8))
+    model, _ = checkpoint.load(MODEL)
+    both = torch.cat([images, torch.from_numpy(np.stack(inputs))[:, None]])
+    right = (predict.predict(model, both, torch.device("cpu")).argmax(1).view(2, -1) == labels).sum(1)
+    assert right[1] >= 0.8 * right[0]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_two_characters_are_refused_and_two_strokes_are_not(axis: int) -> None:
+    images = kmnist.read("t10k")[0][:2, 0].numpy()
+    gap = np.zeros((28, 20) if axis else (20, 28), np.uint8)
+    two = cv2.resize(np.concatenate([images[0], gap, images[1]], axis), None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
+    with pytest.raises(pictures.PictureError, match="more than one character"):
+        pictures.to_network_input(cv2.cvtColor(np.pad(255 - two, 30, constant_values=255), cv2.COLOR_GRAY2BGR))
+    strokes = np.full((400, 400, 3), 255, np.uint8)
+    cv2.line(strokes, (90, 100), (110, 300), (0, 0, 0), 20)
+    cv2.line(strokes, (290, 120), (300, 260), (0, 0, 0), 20)
+    image = pictures.to_network_input(strokes if axis else cv2.transpose(strokes))
+    assert (image > 127).any(axis)[[1, -2]].all()
+
+
+@pytest.mark.smoke
+def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> None:
+    clear = np.dstack([np.zeros((*PAGE.shape, 3), np.uint8), 255 - PAGE])
+    variants = {
+        "colour": cv2.cvtColor(PAGE, cv2.COLOR_GRAY2BGR),
+        "deep": PAGE.astype(np.uint16) * 257,
+        "12 bits of 16": PAGE.astype(np.uint16) * 16,
+        "clear": clear,
+        "light": np.dstack([np.full((*PAGE.shape, 3), 255, np.uint8), 255 - PAGE]),
+        "deep and clear": clear.astype(np.uint16) * 257,
+        "negative": 255 - PAGE,
+    }
+    expected = seen(tmp_path / "grey.png", PAGE).astype(int)
+    for name, picture in variants.items():
+        assert np.abs(seen(tmp_path / f"{name}.png", picture) - expected).mean() < 3, name
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif", ".avif"])
+def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: str, alpha: bool) -> None:
+    if (alpha and ending == ".jpg") or not cv2.haveImageWriter(f"x{ending}"):
+        pytest.skip("no alpha in JPEG, and not every OpenCV has AVIF")
+    held = {1: PAGE, 2: PAGE[:, ::-1], 3: PAGE[::-1, ::-1], 4: PAGE[::-1], 5: PAGE.T, 6: np.rot90(PAGE)}
+    held |= {7: PAGE[::-1, ::-1].T, 8: np.rot90(PAGE, -1)}
+    upright = seen(tmp_path / "upright.png", PAGE).astype(int)
+    for orientation, grey in held.items():
+        colour = np.dstack([grey] * 3 + [255 - grey] * alpha)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"held{ending}"
+        Image.fromarray(colour).save(path, exif=exif.tobytes())
+        image = pictures.to_network_input(pictures.read_picture(path))
+        assert np.abs(image - upright).mean() < 8, orientation
+
+
+def test_pixels_that_are_no_integers_and_blank_scans_are_refused(tmp_path: Path) -> None:
+    noise = np.random.RandomState(0).uniform(size=(50, 50)).astype(np.float32)
+    for name, picture in (("float.tif", noise), ("one.pfm", noise), ("light.hdr", np.dstack([noise] * 3))):
+        with pytest.raises(pictures.PictureError, match="float32"):
+            seen(tmp_path / name, picture)
+    with pytest.raises(pictures.PictureError, match="all one shade"):
+        seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
+
+
+def test_fine_lines_are_made_as_broad_as_a_brush() -> None:
+    page = np.full((600, 600, 3), 255, np.uint8)
+    cv2.line(page, (100, 100), (500, 480), (0, 0, 0), 2)
+    cv2.line(page, (500, 100), (100, 480), (0, 0, 0), 2)
+    assert pictures.to_network_input(page).mean() / 255 > 0.08
+
+
+def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
+    clean = seen(tmp_path / "page.png", PAGE).astype(int)
+    dusty = cv2.circle(cv2.circle(PAGE.copy(), (20, 20), 2, 0, -1), (220, 190), 2, 0, -1)
+    assert np.abs(seen(tmp_path / "page.png", dusty) - clean).mean() < 2
+
+
+def test_small_pictures_are_quick() -> None:
+    images = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in kmnist.read("t10k")[0][:100, 0].numpy()]
+    start = time.process_time()
+    for image in images:
+        pictures.to_network_input(image)
+    assert time.process_time() - start < 0.4  # 0.1 s on a quiet machine; folders hold ten thousand
