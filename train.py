@@ -10,10 +10,11 @@ epochs of
 reach 95.4% test accuracy; README.md tells how to get beyond 98%.
 """
 
-from modules.console import ignore_interrupts, printable, program
+from modules.console import on_interrupts, printable, program
 
 import argparse
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -62,39 +63,21 @@ def split(labels: torch.Tensor, train_share: float, by_class: bool) -> list[list
     return [part.indices for part in parts]
 
 
-def make_optimizer(model: LeNet, steps: int, args: argparse.Namespace) -> tuple[AdamW, OneCycleLR | None]:
-    """Adam, its weight decay decoupled, and with --one-cycle the schedule of its learning rate over all `steps`."""
-    optimizer = AdamW(
-        model.parameters(),
-        args.lr,
-        weight_decay=args.weight_decay,
-        fused=args.device.type in ("cpu", "cuda"),  # one kernel for all weights; not every backend has it
-    )
-    return optimizer, OneCycleLR(optimizer, args.lr, total_steps=steps) if args.one_cycle else None
-
-
 def train_epoch(
-    model: LeNet,
-    loader: DataLoader,
-    optimizer: AdamW,
-    scheduler: OneCycleLR | None = None,
-    label_smoothing: float = 0.0,
-    augment: bool = False,
-    amp: bool = False,
+    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
 ) -> tuple[float, float]:
     """Show the network every training image once; returns the mean loss and the accuracy of the answers it gave."""
     # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing: CrossEntropyLoss, which applies its own
     # and which alone knows label smoothing, is exact here. Without smoothing it is NLLLoss
-    loss_function = nn.CrossEntropyLoss(label_smoothing=label_smoothing) if label_smoothing else nn.NLLLoss()
-    device = loader.dataset.labels.device
+    loss_function = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing) if args.label_smoothing else nn.NLLLoss()
     # sums stay on the device: an .item() in the loop would wait for it in every step
-    total_loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+    total_loss, correct = torch.zeros(2, device=args.device)
 
     model.train()
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
-        if augment:
+        if args.augment:
             images = warp(images)
-        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
+        with torch.autocast(args.device.type, torch.bfloat16, enabled=args.amp):
             log_probs = model(images)
         loss = loss_function(log_probs, labels)
 
@@ -116,8 +99,7 @@ def train_epoch(
 def evaluate(model: LeNet, dataset: Images) -> tuple[float, float, torch.Tensor]:
     """Mean loss, accuracy and predicted classes (N, int64, on the CPU) of images that are not learned from."""
     model.eval()
-    # one tensor for all answers: a list of small ones would lie scattered over the heap, and large blocks that were
-    # freed between them could not be used again
+    # one tensor for all answers: many small ones, scattered over the heap, cost 90 MB more
     log_probs = torch.empty(len(dataset), model.fc2.out_features, device=dataset.labels.device)
     batches = make_loader(dataset, EVALUATION_BATCH)
     for part, (images, _) in zip(log_probs.split(EVALUATION_BATCH), batches, strict=True):
@@ -130,13 +112,14 @@ def evaluate(model: LeNet, dataset: Images) -> tuple[float, float, torch.Tensor]
 def train(model: LeNet, train_set: Images, validation_set: Images, args: argparse.Namespace, run: dict) -> None:
     """All epochs; `run` has the weights and the curves of the complete ones at any moment."""
     loader = make_loader(train_set, args.batch_size, shuffle=True)
-    optimizer, scheduler = make_optimizer(model, args.epochs * len(loader), args)
+    # Adam, its weight decay decoupled; fused: one kernel for all weights, which not every backend has
+    fused = args.device.type in ("cpu", "cuda")
+    optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=fused)
+    scheduler = OneCycleLR(optimizer, args.lr, total_steps=args.epochs * len(loader)) if args.one_cycle else None
     curves: dict[str, list[float]] = {}
     start = time.perf_counter()
     for epoch in range(1, args.epochs + 1):
-        train_loss, train_acc = train_epoch(
-            model, loader, optimizer, scheduler, args.label_smoothing, args.augment, args.amp
-        )
+        train_loss, train_acc = train_epoch(model, loader, optimizer, scheduler, args)
         val_loss, val_acc, _ = evaluate(model, validation_set)
         if not math.isfinite(train_loss + val_loss):
             kept = "; the epochs before it are kept" if curves else ""
@@ -182,12 +165,6 @@ def save(args: argparse.Namespace, dataset: str, classes: list[str], run: dict) 
     print(f"[INFO] model saved to {printable(args.model)}, plot saved to {printable(args.plot)}")
 
 
-def guessing(labels: torch.Tensor) -> float:
-    """The accuracy below which answers are no better than naming the commonest class: one standard error above it."""
-    share = labels.bincount().max().item() / len(labels)
-    return share + math.sqrt(share * (1 - share) / len(labels))
-
-
 def main(argv: list[str] | None = None) -> None:
     args = training_arguments(argv)
     # Adam's averages of gradients that stay zero decay into denormal numbers, with which a CPU computes many times more
@@ -212,11 +189,12 @@ def main(argv: list[str] | None = None) -> None:
         print("[INFO] evaluating network...")
         run["test_accuracy"], run["confusion"] = report(model, Images(*test_set, args.device), classes)
     finally:  # after Ctrl-C, a hopeless loss or whatever else too: the complete epochs are kept
-        ignore_interrupts()
+        on_interrupts(signal.SIG_IGN)
         if run:
             save(args, dataset, classes, run)
-    accuracy = run["history"]["val_acc"][-1]
-    if accuracy < guessing(validation_set.labels):
+    accuracy, count = run["history"]["val_acc"][-1], len(validation_set)
+    guessing = validation_set.labels.bincount().max().item() / count  # always the commonest class
+    if accuracy < guessing + math.sqrt(guessing * (1 - guessing) / count):  # with one standard error
         print(f"[INFO] it learned nothing: validation accuracy {accuracy:.4f} is no better than guessing.", end=" ")
         print(f"Try a lower --lr than {args.lr:g}, or more --epochs")
 

@@ -60,7 +60,7 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     add_number("--label-smoothing", float, 0, 0.99, 0.0, "share of each label that is spread over all classes")
     decay = "share of each weight, times the learning rate, that a step takes away"
     add_number("--weight-decay", float, 0, 10, 0.0, decay)
-    amp = "train in bfloat16: faster where the processor has it, same accuracy"
+    amp = "train in bfloat16: same accuracy, faster on processors that have it, much slower on others"
     add("--amp", action="store_true", help=amp)
     parser.add_device()
     add_number("--seed", int, 0, LARGEST_SEED, 42, "random numbers for weights, shuffling and warps")
@@ -75,8 +75,6 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
     parser.require_writable("-m/--model", args.model)
     parser.require_writable("-p/--plot", args.plot)
-    if args.amp and args.device.type == "cpu" and not has_bfloat16():
-        print("[INFO] this CPU emulates bfloat16: --amp works, but is slower than without", flush=True)
     return args
 
 
@@ -151,14 +149,6 @@ def device(text: str) -> torch.device:
     return chosen
 
 
-def has_bfloat16() -> bool:
-    """Whether the CPU computes in bfloat16 itself."""
-    # where torch is too old to tell, nobody is warned
-    capabilities = getattr(torch.cpu, "get_capabilities", lambda: {"bf16": True})()
-    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # on x86 and on Arm
-
-
 def same_file(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other) or (
-        os.path.exists(one) and os.path.exists(other) and os.path.samefile(one, other)
-    )
+    there = one.exists() and other.exists()  # then under two names, perhaps
+    return one.samefile(other) if there else os.path.realpath(one) == os.path.realpath(other)

@@ -86,23 +86,15 @@ def read_bounded(path: Path) -> bytes:
 
 def fault(error: Exception) -> str:
     """What is wrong with a file that torch refuses."""
-    code = re.search(r"GLOBAL (\S+)", str(error))
-    if not code:
-        return "is damaged: train again to replace it"
-    if code[1].endswith(".LeNet"):
-        return (
-            "is a whole pickled LeNet as the tutorial saves it, which could run any code on loading: train again here, "
-            "or save its weights with this project's modules.checkpoint.save where you trust the file"
-        )
-    return f"is not opened, as it asks for Python code ({code[1]:.60}): use a file that train.py wrote"
+    if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
+        return f"is not opened, as it could run any code ({code[1]:.60}): train again here to replace it"
+    return "is damaged: train again to replace it"
 
 
 def rebuild(checkpoint: Any) -> LeNet:
     """Make the network of a checkpoint, checking everything that is used of it. Raises BadInput."""
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != FORMAT:
-        raise BadInput("is not a model that train.py wrote")
-    if checkpoint.get("version") != VERSION:
-        raise BadInput(f"has another format version than {VERSION}: update the project, or train again")
+    if not isinstance(checkpoint, dict) or (checkpoint.get("format"), checkpoint.get("version")) != (FORMAT, VERSION):
+        raise BadInput("is not a model that this version of train.py wrote: train again to replace it")
     classes, dataset = checkpoint.get("classes"), checkpoint.get("dataset")
     if not isinstance(classes, list) or not 2 <= len(classes) <= MOST_CLASSES or not all(map(is_name, classes)):
         raise BadInput("has no valid class names: train again to replace it")

@@ -63,11 +63,6 @@ def fail(message: object, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def ignore_interrupts() -> None:
-    """From here on the program finishes what it is doing: saving takes no time and must not stop half-way."""
-    on_interrupts(signal.SIG_IGN)
-
-
 @contextlib.contextmanager
 def program() -> Iterator[None]:
     """Run a script's body so that it ends in an exit code and one line, never in a traceback.

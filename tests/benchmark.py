@@ -149,7 +149,9 @@ def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], wha
 
 
 def main() -> None:
-    from modules.arguments import device, has_bfloat16, number
+    import torch
+
+    from modules.arguments import device, number
 
     parser = argparse.ArgumentParser(description="Measure training speed against the tutorial's plain loop.")
     parser.add_argument("--epochs", type=number(int, 1, 1000), default=1, help="of each run (default: %(default)s)")
@@ -166,7 +168,10 @@ def main() -> None:
         return
 
     flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
-    emulated = args.device.type == "cpu" and not has_bfloat16()  # --amp would take ten times as long, and say nothing
+    features = getattr(torch.cpu, "get_capabilities", dict)()
+    emulated = args.device.type == "cpu" and not any(
+        features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")
+    )  # --amp would take ten times as long, and say nothing
     variants = {name: command for name, command in VARIANTS.items() if not (emulated and "--amp" in command)}
     runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
     for repeat in range(args.repeats):
@@ -175,12 +180,10 @@ def main() -> None:
             runs[variant].append(measure([*command, *flags]))
     print(file=sys.stderr)
 
-    import torch
-
     rate = matrix_rate(args.device)
     trained, validated = 45_000, 15_000
     work = trained * TRAINED + validated * FORWARD
-    processor = getattr(torch.cpu, "get_capabilities", dict)().get("cpu_name", platform.machine())
+    processor = features.get("cpu_name", platform.machine())
     if args.device.type != "cpu":
         processor = torch.cuda.get_device_name(args.device)
     print(f"{args.epochs} epochs, {args.repeats} repeats; {processor},")

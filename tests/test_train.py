@@ -1,5 +1,6 @@
 """train.py through its command line: what it prints, learns, saves and refuses, and how a run may end."""
 
+import argparse
 import os
 import re
 import shutil
@@ -128,9 +129,10 @@ def test_losses_are_plain_means_over_images_and_smoothing_is_in_the_gradients(
     expected = torch.nn.functional.nll_loss(log_probs, data.labels).item()
     accuracy = (log_probs.argmax(1) == data.labels).float().mean().item()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    args = argparse.Namespace(device=CPU, label_smoothing=smoothing, augment=False, amp=False)
     for size in (64, 100):
         loader = train.make_loader(data, size, shuffle=True)
-        loss, share = train.train_epoch(model, loader, optimizer, label_smoothing=smoothing)
+        loss, share = train.train_epoch(model, loader, optimizer, None, args)
         assert loss == pytest.approx(expected, rel=1e-5)
         assert share == pytest.approx(accuracy)
     asked = (1 - smoothing) * torch.nn.functional.one_hot(data.labels, 10) + smoothing / 10
