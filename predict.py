@@ -38,6 +38,11 @@ def predict(model: LeNet, images: torch.Tensor, device: torch.device) -> torch.T
     return torch.cat([model(pixels(batch.to(device))).exp().cpu() for batch in batches])
 
 
+def predict_one(model: LeNet, image: np.ndarray, device: torch.device) -> np.ndarray:
+    """The probability of each class for one image, 28 x 28, uint8."""
+    return predict(model, torch.from_numpy(image)[None, None], device)[0].numpy()
+
+
 def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     """Indices of `count` different test images out of `size`; the first ten for seed 42 are the tutorial's."""
     numbers = np.random.RandomState(seed)
@@ -45,17 +50,9 @@ def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(draws))[:count])
 
 
-def choose_mistakes(count: int, probabilities: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """Indices of the `count` wrong predictions that the network was surest of, surest first."""
-    confidence, predicted = probabilities.max(1)
-    wrong = (predicted != labels).nonzero().flatten()
-    return wrong[confidence[wrong].argsort(descending=True, stable=True)][:count].numpy()
-
-
-def shown_names(saved: dict) -> list[str]:
-    """The class names of a model as cards show them: for one that was trained on KMNIST, each behind its character."""
-    trained_on_kmnist = saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES
-    return draw.captions(saved["classes"], kmnist.KANA if trained_on_kmnist else "")
+def knows_kana(saved: dict) -> bool:
+    """Whether a model was trained on KMNIST: its test images fit, and its classes have a character each."""
+    return saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES
 
 
 def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
@@ -68,52 +65,45 @@ def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
         if odd := set(classes) ^ set(saved["classes"]):
             fail(f"{args.folder} and {args.model} must have the same classes, and {min(odd)} is in one of them only", 2)
         return images, torch.tensor([saved["classes"].index(name) for name in classes])[labels]
-    if saved["dataset"] != "KMNIST" or saved["classes"] != kmnist.CLASSES:
+    if not knows_kana(saved):
         where = f"the pictures that {args.model} was tested with are in the folder {saved['dataset']}"
         fail(f"{where}: name it with --folder, or other pictures with --image", 2)
     print("[INFO] loading the KMNIST test dataset...")
     return kmnist.read("t10k")
 
 
-def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str, int]:
+def read_test_set(args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]) -> tuple[list, str, int]:
     """Classify samples of the test set and print each; returns their cards, a heading and 0, as none can fail."""
     images, labels = load_test_set(args, saved)
-    classes, names = saved["classes"], shown_names(saved)
-
     if args.mistakes:
-        everything = predict(model, images, args.device)
-        samples = choose_mistakes(args.samples, everything, labels)
-        answers = everything[samples]
-        wrong = int((everything.argmax(1) != labels).sum())
-        print(f"[INFO] {wrong} of the {len(labels)} test images are read wrong; the surest mistakes first:")
-        if not wrong:
-            return [], "", 0
+        answers = predict(model, images, args.device)
+        confidence, guesses = answers.max(1)
+        wrong = (guesses != labels).nonzero().flatten()
+        samples = wrong[confidence[wrong].argsort(descending=True, stable=True)][: args.samples]
+        answers = answers[samples]
+        print(f"[INFO] {len(wrong)} of the {len(labels)} test images are read wrong; the surest mistakes first:")
+        summary = f"the surest of {len(wrong)} mistakes in {len(labels)}"
     else:
         samples = choose_samples(args.samples, len(labels), args.seed)
         answers = predict(model, images[samples], args.device)
+        summary = f"{(answers.argmax(1) == labels[samples]).sum()} of {len(samples)} are right"
 
-    cards, right = [], 0
-    for index, probabilities in zip(samples, answers, strict=True):
-        confidence, answer = probabilities.max(0)
-        truth, guess = classes[labels[index]], classes[answer]
-        print(f"[INFO] ground truth label: {truth}, predicted label: {guess} ({confidence:.1%})")
-        right += truth == guess
+    cards, classes = [], saved["classes"]
+    for image, truth, probabilities in zip(images[samples, 0].numpy(), labels[samples], answers, strict=True):
+        confidence, guess = probabilities.max(0)
+        print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({confidence:.1%})")
         if len(cards) < MOST_CARDS:
-            title, note = f"{names[answer]} {confidence:.1%}", f"true: {names[labels[index]]}"
-            colours = (draw.GREEN, "") if truth == guess else (draw.RED, note)
-            image = images[index, 0].numpy()
+            colour, note = (draw.GREEN, "") if truth == guess else (draw.RED, f"true: {names[truth]}")
             picture = draw_layers(model, image, names) if args.layers else draw.enlarge(image)
-            cards.append(draw.card([picture], title, *colours))
-    heading = f"{printable(args.model.name)}, {saved['dataset']}"
-    if args.mistakes:
-        return cards, f"{heading}: the surest of {wrong} mistakes in {len(labels)}", 0
-    print(f"[INFO] {right} of {len(samples)} are right")
-    return cards, f"{heading}: {right} of {len(samples)} right", 0
+            cards.append(draw.card([picture], f"{names[guess]} {confidence:.1%}", colour, note))
+    if not args.mistakes:
+        print(f"[INFO] {summary}")
+    return cards, f"{saved['dataset']}: {summary}", 0
 
 
-def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str, int]:
+def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]) -> tuple[list, str, int]:
     """Classify people's own pictures and print each; returns their cards, a heading and the number of failures."""
-    cards, failures, classes, names = [], 0, saved["classes"], shown_names(saved)
+    cards, failures, classes = [], 0, saved["classes"]
     for path in args.image:
         try:
             picture = read_picture(path)
@@ -122,24 +112,15 @@ def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[
             complain(f"{path} {error}")
             failures += 1
             continue
-        probabilities = predict(model, torch.from_numpy(seen)[None, None], args.device)[0]
-        (value, best), *others = zip(*probabilities.topk(min(3, len(classes))), strict=True)
-        then = "then " + ", ".join(f"{classes[index]} ({share:.1%})" for share, index in others)
-        print(f"[INFO] {printable(path.name)}: predicted label: {classes[best]} ({value:.1%}), {then}")
+        probabilities = predict_one(model, seen, args.device)
+        best, *others = (-probabilities).argsort(kind="stable")[:3]
+        then = "then " + ", ".join(f"{classes[index]} ({probabilities[index]:.1%})" for index in others)
+        answer = f"{probabilities[best]:.1%}"
+        print(f"[INFO] {printable(path.name)}: predicted label: {classes[best]} ({answer}), {then}")
         if len(cards) < MOST_CARDS:
-            title, note = f"{names[best]} {value:.1%}, {then}", printable(path.name)
             shown = [draw_layers(model, seen, names)] if args.layers else [draw.fit(picture), draw.enlarge(seen)]
-            cards.append(draw.card(shown, title, draw.BLACK, note))
-    return cards, f"{printable(args.model.name)}: as given, and as the network saw it", failures
-
-
-def read_writing(args: argparse.Namespace, model: LeNet, saved: dict) -> None:
-    """Open a window to write in, and read what is written there until it is closed."""
-
-    def classify(image: np.ndarray) -> np.ndarray:
-        return predict(model, torch.from_numpy(image)[None, None], args.device)[0].numpy()
-
-    canvas.run(classify, shown_names(saved), args.model.parent)
+            cards.append(draw.card(shown, f"{names[best]} {answer}, {then}", draw.BLACK, printable(path.name)))
+    return cards, "as given, and as the network saw it", failures
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -147,15 +128,17 @@ def main(argv: list[str] | None = None) -> None:
     model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
+    names = draw.captions(saved["classes"], kmnist.KANA if knows_kana(saved) else "")
     if args.draw:
-        read_writing(args, model, saved)
+        canvas.run(lambda image: predict_one(model, image, args.device), names, args.model.parent)
         return
 
-    cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved)
+    cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved, names)
     if len(cards) == MOST_CARDS and len(args.image or range(args.samples)) > MOST_CARDS:
         print(f"[INFO] the first {MOST_CARDS} are drawn")
     if cards and args.output:
-        write_whole(args.output, cv2.imencode(args.output.suffix, draw.sheet(cards, heading), SMALL)[1].tobytes())
+        sheet = draw.sheet(cards, f"{printable(args.model.name)}, {heading}")
+        write_whole(args.output, cv2.imencode(args.output.suffix, sheet, SMALL)[1].tobytes())
         print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
         windows.show(cards, "LeNet")
