@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from modules.checkpoint import LONGEST_NAME, MOST_CLASSES, is_name
 from modules.kmnist import Labelled
-from modules.pictures import PictureError, read_picture, to_network_input
+from modules.pictures import SIZE, PictureError, read_picture, to_network_input
 
 TEST_SHARE = 0.2
 TEST_SEED = 0
@@ -37,17 +37,14 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
         BadInput: the folder is not of this layout, or a class has too few readable pictures; the text says which.
     """
     classes, paths, labels = find(folder)
-    characters = read_all(paths)
-    kept = [label for label, character in zip(labels, characters, strict=True) if character is not None]
-    labels = np.array(kept, np.int64)
-    characters = [character for character in characters if character is not None]
+    images, readable = read_all(paths)
+    labels = labels[readable]
     require_enough(folder, classes, labels)
-    images, labels = torch.from_numpy(np.stack(characters))[:, None], torch.from_numpy(labels)
     rest, test = divide(labels, TEST_SHARE, TEST_SEED)
     return classes, (images[rest], labels[rest]), (images[test], labels[test])
 
 
-def find(folder: Path) -> tuple[list[str], list[Path], list[int]]:
+def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
     """The classes of a folder, its picture files, and the number of the class of each. Raises BadInput as `load`."""
     from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset  # take a second to import
 
@@ -66,39 +63,39 @@ def find(folder: Path) -> tuple[list[str], list[Path], list[int]]:
         # a and A are two characters, ki and Ki more likely one
         if len(name) > 1 and sum(other.casefold() == name.casefold() for other in classes) > 1:
             raise BadInput(f"{folder} has classes that differ in case only, {name} among them: make them one")
-    paths, labels = [Path(path) for path, _ in found], [label for _, label in found]
-    require_enough(folder, classes, np.array(labels, int))
-    return classes, paths, labels
+    labels = torch.tensor([label for _, label in found], dtype=torch.int64)
+    require_enough(folder, classes, labels)
+    return classes, [Path(path) for path, _ in found], labels
 
 
-def require_enough(folder: Path, classes: list[str], labels: np.ndarray) -> None:
-    counts = np.bincount(labels, minlength=len(classes))
-    if counts.min() < LEAST_PICTURES:
-        name, count = classes[counts.argmin()], counts.min() or "no"
+def require_enough(folder: Path, classes: list[str], labels: torch.Tensor) -> None:
+    count, rarest = labels.bincount(minlength=len(classes)).min(0)
+    if count < LEAST_PICTURES:
+        name, count = classes[rarest], int(count) or "no"
         raise BadInput(f"{folder / name} has {count} readable pictures: a class needs at least {LEAST_PICTURES}")
 
 
-def read_all(paths: list[Path]) -> list[np.ndarray | None]:
-    """The characters in picture files, each 28 x 28, uint8; None for a picture without one, which is complained of."""
-    characters, faults = [], 0
+def read_all(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
+    """The characters in picture files, N x 1 x 28 x 28, uint8, and which files have one; complains of the others."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the interpreter lock: all cores are at work
-        answers = tqdm(pool.map(try_to_read, paths), total=len(paths), leave=False, disable=None, file=sys.stdout)
-        for path, (character, fault) in zip(paths, answers, strict=True):
-            characters.append(character)
-            faults += bool(fault)
-            if fault and faults <= MOST_COMPLAINTS:
-                complain(f"{path} {fault}; it is left out")
-    if faults > MOST_COMPLAINTS:
-        complain(f"{faults - MOST_COMPLAINTS} more pictures are left out")
-    return characters
+        answers = pool.map(try_to_read, paths)
+        answers = [*tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout)]
+    readable = [index for index, answer in enumerate(answers) if isinstance(answer, np.ndarray)]
+    faults = [f"{path} {answer}" for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]
+    for fault in faults[:MOST_COMPLAINTS]:
+        complain(f"{fault}; it is left out")
+    if len(faults) > MOST_COMPLAINTS:
+        complain(f"{len(faults) - MOST_COMPLAINTS} more pictures are left out")
+    images = np.array([answers[index] for index in readable], np.uint8).reshape(-1, 1, SIZE, SIZE)
+    return torch.from_numpy(images), readable
 
 
-def try_to_read(path: Path) -> tuple[np.ndarray | None, str]:
+def try_to_read(path: Path) -> np.ndarray | str:
     """The character in a picture file, 28 x 28, uint8, or else why there is none."""
     try:
-        return to_network_input(read_picture(path)), ""
+        return to_network_input(read_picture(path))
     except PictureError as error:
-        return None, str(error)
+        return str(error)
 
 
 def divide(labels: torch.Tensor, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,7 @@ def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: P
     assert saved["test_accuracy"] > 0.93  # 30 epochs: 99%
 
     classes, paths, labels = folders.find(folder)
-    _, test = folders.divide(torch.tensor(labels), folders.TEST_SHARE, folders.TEST_SEED)
+    _, test = folders.divide(labels, folders.TEST_SHARE, folders.TEST_SEED)
     jpeg = ["--output", tmp_path / "sheet.jpg"]  # a large PNG takes seconds
     done = run("predict.py", "-m", model, "--folder", folder, "--samples", 1000, *jpeg)
     right = int(re.search(rf"\[INFO\] (\d+) of {len(test)} are right", done.out)[1])
