@@ -45,29 +45,22 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
 
     windows.open_window(window, PAPER + PANEL, PAPER)
     cv2.setMouseCallback(window, on_mouse)
-    canvas = np.empty((PAPER, PAPER + PANEL, 3), np.uint8)
-    paper, panel = canvas[:, :PAPER], canvas[:, PAPER:]
-    drawn = read = None
+    drawn = None
     while (key := windows.read_key(window)) != "q":
         if key == "c":
             strokes.clear()
         elif key == "z":
             del strokes[-1:]
         lengths = [len(stroke) for stroke in strokes]
-        rests = lengths == drawn
-        if not rests:
-            paper[:], drawn = draw_ink(strokes), lengths
-        if key == "s" or (rests and read != drawn):  # reading waits while the pen moves: ink has to keep up with it
-            sheet = draw_ink(strokes, SHEET)
-            seen, note = look_at(sheet)
-            probabilities = classify(seen) if seen.any() else np.zeros(len(names))
-            if key == "s" and seen.any():
-                note = save(sheet, folder)
-                print(f"[INFO] {note}: {names[probabilities.argmax()]} ({probabilities.max():.1%})")
-            panel[:], read = draw_panel(seen, probabilities, names, note), drawn
-        elif rests:
+        if lengths == drawn and key != "s":
             continue
-        cv2.imshow(window, canvas)
+        drawn, sheet = lengths, draw_ink(strokes, SHEET)
+        seen, note = look_at(sheet)
+        probabilities = classify(seen) if seen.any() else np.zeros(len(names))
+        if key == "s" and seen.any():
+            note = save(sheet, folder)
+            print(f"[INFO] {note}: {names[probabilities.argmax()]} ({probabilities.max():.1%})")
+        cv2.imshow(window, np.hstack([draw_ink(strokes), draw_panel(seen, probabilities, names, note)]))
     cv2.destroyAllWindows()
 
 

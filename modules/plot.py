@@ -38,14 +38,11 @@ def draw_plot(
 
     Args:
         history: train_loss, val_loss, train_acc and val_acc, one number for each epoch.
-        dataset: name of the data set, for the title.
+        dataset: its name.
         augmented: whether the training images were warped, which makes them harder than the validation images.
-        ending: one of `plot_endings`.
+        ending: one of `plot_endings`; the picture file's content is returned.
         confusion: how many images of class i (row) were read as class j (column), classes x classes.
         classes: their names.
-
-    Returns:
-        The content of the picture file.
     """
     rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
     shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}
@@ -57,7 +54,7 @@ def draw_plot(
         for quantity, title in (("loss", "Loss"), ("acc", "Accuracy")):
             draw_curves(panels[quantity], history, quantity, title, augmented)
         if confusion is not None:
-            draw_confusion(panels["confusion"], confusion, classes)
+            draw_confusion(panels["confusion"], confusion, [*map(drawable, classes)])
             for labels in (panels["confusion"].get_xticklabels(), panels["confusion"].get_yticklabels()):
                 names |= dict(zip(labels, classes, strict=True))
         draw_names(figure, names)
@@ -84,22 +81,15 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
     from sklearn.metrics import ConfusionMatrixDisplay
 
     many = len(classes) > MOST_COUNTS
-    upright = many or max(map(len, classes)) > 5
-    display = ConfusionMatrixDisplay(confusion, display_labels=[*map(drawable, classes)])
-    display.plot(include_values=not many, cmap="Reds", ax=panel, colorbar=False)
-    # grey where right: a hundred times larger than the mistakes, these counts would leave the mistakes white
-    right = np.eye(len(classes), dtype=bool)
-    most = max(1, confusion[~right].max())
-    display.im_.set(
-        data=np.ma.masked_array(confusion, right), clim=(0, most), cmap=plt.get_cmap("Reds").with_extremes(bad="0.85")
-    )
+    # the colours are for the mistakes: a hundred times larger, the right answers would leave them white
+    display = ConfusionMatrixDisplay(confusion * (1 - np.eye(len(classes), dtype=int)), display_labels=classes)
+    display.plot(include_values=not many, cmap="Reds", ax=panel, colorbar=False, text_kw={"fontsize": "small"})
     for field, text in np.ndenumerate(display.text_) if not many else ():
-        shade = 0 if right[field] else confusion[field] / most
-        text.set(text=confusion[field] or "", color="white" if shade > 0.5 else "black", fontsize="small")
+        text.set_text(confusion[field] or "")
     panel.set_title("Test images", fontsize="medium")
     panel.set(xlabel="read as", ylabel="is")
     panel.tick_params(labelsize="x-small" if many else "medium")
-    panel.tick_params("x", labelrotation=90 if upright else 0)
+    panel.tick_params("x", labelrotation=90 if many or max(map(len, classes)) > 5 else 0)
     panel.grid(False)
 
 
@@ -110,7 +100,7 @@ def drawable(name: str) -> str:
 
 
 def draw_names(figure: Figure, names: dict[Text, str]) -> None:
-    """Lay pictures of those names that matplotlib's font has no letters for, drawn by OpenCV, over their places."""
+    """Lay pictures of those names that are not drawable, made by OpenCV, over their places."""
     figure.canvas.draw()  # finds the places
     for text, name in names.items():
         if text.get_text() == name:
