@@ -13,6 +13,7 @@ import torch
 from modules.files import check_writable
 
 LARGEST_SEED = 2**32 - 1
+SHEET_ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # in colour, by every OpenCV
 FOLDER = "your own characters, not KMNIST: a folder with one sub-folder of pictures for each class"
 
 
@@ -101,8 +102,7 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_device()
 
     args = parser.parse_args(argv)
-    from modules.draw import can_hold_a_sheet  # OpenCV, which train.py does without
-    from modules.folders import pictures_in
+    from modules.folders import pictures_in  # OpenCV, which train.py does without
     from modules.windows import has_screen
 
     args.image = [file for path in args.image for file in pictures_in(path)]
@@ -113,8 +113,8 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
             fail("--draw opens a window, and there is no screen for it", 2)
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
     if args.output:
-        if not can_hold_a_sheet(args.output.suffix):
-            parser.error(f"argument --output: {str(args.output)!r} must end in .png, .jpg or the like of OpenCV's")
+        if args.output.suffix.lower() not in SHEET_ENDINGS:
+            parser.error(f"argument --output: {str(args.output)!r} must end in one of {' '.join(SHEET_ENDINGS)}")
         if any(same_file(args.output, path) for path in [args.model, *args.image]):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
         parser.require_writable("--output", args.output)

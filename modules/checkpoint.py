@@ -67,7 +67,10 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})") from None
     except Exception as error:  # torch's reader fails in many ways on a broken file; each means the same to the user
-        raise BadInput(f"{path} {fault(error)}") from None
+        fault = "is damaged: train again to replace it"
+        if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
+            fault = f"is not opened, as it could run any code ({code[1]:.60}): train again here to replace it"
+        raise BadInput(f"{path} {fault}") from None
 
 
 def read_bounded(path: Path) -> bytes:
@@ -82,13 +85,6 @@ def read_bounded(path: Path) -> bytes:
         if sum(entry.file_size for entry in archive.infolist()) > len(content):
             raise BadInput("is packed in another way than a model that train.py wrote")
     return content
-
-
-def fault(error: Exception) -> str:
-    """What is wrong with a file that torch refuses."""
-    if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
-        return f"is not opened, as it could run any code ({code[1]:.60}): train again here to replace it"
-    return "is damaged: train again to replace it"
 
 
 def rebuild(checkpoint: Any) -> LeNet:

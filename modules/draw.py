@@ -125,11 +125,3 @@ def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
     canvas[HEADING:, : body.shape[1]] = body
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas
-
-
-def can_hold_a_sheet(ending: str) -> bool:
-    """Whether OpenCV writes pictures in colour into files with this ending, its dot included."""
-    try:
-        return cv2.imencode(ending, np.zeros((2, 2, 3), np.uint8))[0]
-    except cv2.error:
-        return False

@@ -47,7 +47,10 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     draw_image(canvas[:, 20:270], image, filters, brightest)
     draw_conv1(canvas[:, 318:834], filters, colour_maps(first, 3), brightest)
-    draw_conv2(canvas[:, 890:1120], colour_maps(second, 5))
+    explain(canvas[:, 890:1120], "conv2", "50 maps, 8 x 8", CONV2_WORDS)
+    for index, responses in enumerate(colour_maps(second, 5)):
+        top, left = TOP + index // 5 * 44, 890 + index % 5 * 46
+        canvas[top : top + 40, left : left + 40] = responses
     explain(canvas[:, 1170:], "the answer", f"{len(names)} classes", ANSWER_WORDS)
     canvas[TOP:BOTTOM, 1170:1370] = bars(answer, names, 200, BOTTOM - TOP)
     for left in (272, 842, 1124):
@@ -83,13 +86,6 @@ def draw_conv1(
         if index == mark[0]:
             frame(column, left, top + 16, 40, 40)
             frame(column, left + 46 + 3 * mark[2], top + 3 * mark[1], 3, 3)
-
-
-def draw_conv2(column: np.ndarray, maps: list[np.ndarray]) -> None:
-    explain(column, "conv2", "50 maps, 8 x 8", CONV2_WORDS)
-    for index, responses in enumerate(maps):
-        top, left = TOP + index // 5 * 44, index % 5 * 46
-        column[top : top + 40, left : left + 40] = responses
 
 
 def explain(column: np.ndarray, name: str, size: str, words: list[str]) -> None:
