@@ -4,7 +4,6 @@ from modules.console import fail, printable
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,13 +23,35 @@ class Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
     def add_number(self, flag: str, kind: type, low: float, high: float, default: float, meaning: str) -> None:
-        text, metavar = f"{meaning} (default: %(default)s)", "N" if kind is int else "F"
-        self.add_argument(flag, metavar=metavar, type=number(kind, low, high), default=default, help=text)
+        """Add a flag whose value is an int or a float from `low` to `high`, both included."""
+        what = "a whole number" if kind is int else "a number"
+
+        def parse(text: str) -> float:
+            try:
+                value = kind(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"{text!r:.40} is not {what}") from None
+            if not low <= value <= high:  # nan compares false with everything and ends here too
+                raise argparse.ArgumentTypeError(f"{text!r:.40} is not from {low} to {high}")
+            return value
+
+        meaning += " (default: %(default)s)"
+        self.add_argument(flag, metavar="N" if kind is int else "F", type=parse, default=default, help=meaning)
 
     def add_device(self) -> None:
-        text = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
+        def parse(text: str) -> torch.device:
+            try:
+                chosen = torch.device(text)
+                torch.ones(1, device=chosen).item()
+            except Exception as error:  # each backend has its own way to say that it is not there
+                reason = str(error).split("\n")[0].split(". ")[0]
+                message = f"{text!r} cannot be used on this machine ({reason}); 'cpu' always can"
+                raise argparse.ArgumentTypeError(message) from None
+            return chosen
+
+        meaning = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
         default = "cuda" if torch.cuda.is_available() else "cpu"
-        self.add_argument("--device", metavar="D", type=device, default=default, help=text)
+        self.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
 
     def require_writable(self, flag: str, path: Path) -> None:
         try:
@@ -119,34 +140,6 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
         parser.require_writable("--output", args.output)
     return args
-
-
-def number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    """An argparse type: an int or a float from `low` to `high`, both included."""
-
-    def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r:.40} is not {what}") from None
-        if not low <= value <= high:  # nan compares false with everything and ends here too
-            raise argparse.ArgumentTypeError(f"{text!r:.40} is not from {low} to {high}")
-        return value
-
-    return parse
-
-
-def device(text: str) -> torch.device:
-    """An argparse type: a torch device that works on this machine."""
-    try:
-        chosen = torch.device(text)
-        torch.ones(1, device=chosen).item()
-    except Exception as error:  # each backend has its own way to say that it is not there
-        reason = str(error).split("\n")[0].split(". ")[0]
-        message = f"{text!r} cannot be used on this machine ({reason}); 'cpu' always can"
-        raise argparse.ArgumentTypeError(message) from None
-    return chosen
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -151,14 +151,12 @@ def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], wha
 def main() -> None:
     import torch
 
-    from modules.arguments import device, number
+    from modules.arguments import Parser
 
-    parser = argparse.ArgumentParser(description="Measure training speed against the tutorial's plain loop.")
-    parser.add_argument("--epochs", type=number(int, 1, 1000), default=1, help="of each run (default: %(default)s)")
-    parser.add_argument(
-        "--repeats", type=number(int, 1, 1000), default=3, help="runs of each variant (default: %(default)s)"
-    )
-    parser.add_argument("--device", type=device, default="cpu", help="(default: %(default)s)")
+    parser = Parser(description="Measure training speed against the tutorial's plain loop.")
+    parser.add_number("--epochs", int, 1, 1000, 1, "of each run")
+    parser.add_number("--repeats", int, 1, 1000, 3, "runs of each variant")
+    parser.add_device()
     for flag in ("--model", "--plot"):  # of a single plain run
         parser.add_argument(flag, help=argparse.SUPPRESS)
     parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)
