@@ -1,6 +1,7 @@
 """The pictures that predict.py makes: text in any script, cards, and sheets of them."""
 
 import functools
+import math
 import re
 import unicodedata
 
@@ -92,10 +93,9 @@ def fit(picture: np.ndarray) -> np.ndarray:
     longest = max(picture.shape[:2])
     size = [max(1, round(side * PICTURE / longest)) for side in picture.shape[1::-1]]
     inside = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if longest > PICTURE else cv2.INTER_NEAREST)
-    canvas = np.full((PICTURE, PICTURE, 3), 225, np.uint8)
-    top, left = (PICTURE - inside.shape[0]) // 2, (PICTURE - inside.shape[1]) // 2
-    canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-    return canvas
+    below, right = PICTURE - inside.shape[0], PICTURE - inside.shape[1]
+    border = (below // 2, below - below // 2, right // 2, right - right // 2)
+    return cv2.copyMakeBorder(inside, *border, cv2.BORDER_CONSTANT, value=(225, 225, 225))
 
 
 def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], note: str = "") -> np.ndarray:
@@ -112,15 +112,11 @@ def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], n
 def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
     """All cards, of equal size, under one heading, as large as they can be on a screen of 4:3."""
     height, width = cards[0].shape[:2]
-
-    def size(columns: int) -> tuple[int, int]:
-        return columns * width, -(-len(cards) // columns) * height
-
-    columns = min(range(1, len(cards) + 1), key=lambda n: max(size(n)[0] / 4, (size(n)[1] + HEADING) / 3))
-    shrink = min(1, LARGEST_SHEET / max(size(columns)))
-    smaller = (round(width * shrink), round(height * shrink))
-    cards = cards + [np.full_like(cards[0], 255)] * (-len(cards) % columns)
-    body = build_montages(cards, smaller, (columns, len(cards) // columns))[0]
+    shapes = [(columns, math.ceil(len(cards) / columns)) for columns in range(1, len(cards) + 1)]
+    columns, rows = min(shapes, key=lambda shape: max(shape[0] * width / 4, (shape[1] * height + HEADING) / 3))
+    shrink = min(1, LARGEST_SHEET / max(columns * width, rows * height))
+    blank = [np.full_like(cards[0], 255)] * (columns * rows - len(cards))
+    body = build_montages(cards + blank, (round(width * shrink), round(height * shrink)), (columns, rows))[0]
     canvas = np.full((body.shape[0] + HEADING, max(body.shape[1], 2 * PICTURE), 3), 255, np.uint8)
     canvas[HEADING:, : body.shape[1]] = body
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
