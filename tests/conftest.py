@@ -53,7 +53,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script])
-        handlers = {number: signal.getsignal(number) for number in console.INTERRUPTS}
         capsys.readouterr()
         code = 0
         try:
@@ -61,12 +60,15 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
                 {"train.py": train, "predict.py": predict}[script].main([str(argument) for argument in arguments])
         except SystemExit as end:
             code = end.code or 0
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        console.on_interrupts(signal.default_int_handler)  # a run that saves ends by ignoring them
         return Result(code, *capsys.readouterr())
 
     return call
+
+
+def denied(path: Path, *_: object, **__: object) -> None:
+    """In place of a function: the tests' user may be one who can read and write anywhere."""
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
