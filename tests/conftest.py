@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from pytest import MonkeyPatch
 
@@ -121,21 +122,17 @@ def pretrained(tmp_path: Path) -> Path:
 def characters(small_files: Path, tmp_path: Path) -> Path:
     """A folder of three classes, eight PNG pictures each."""
     content = gzip.decompress((small_files / "t10k-images-idx3-ubyte.gz").read_bytes())
-    return write_folder(tmp_path / "my characters", dict.fromkeys(("b", "a a", "き"), 8), content[16:])
-
-
-def write_folder(folder: Path, counts: dict[str, int], pixels: bytes) -> Path:
-    """Write so many pictures for each class, of 28 x 28 pixels each."""
-    import cv2
-    import numpy as np
-
-    images = iter(np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28))
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            # cv2.imwrite fails on such names on Windows
-            (folder / name / f"{number}.png").write_bytes(cv2.imencode(".png", 255 - next(images))[1].tobytes())
+    images, folder = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28), tmp_path / "my characters"
+    for index, image in enumerate(images[:24]):
+        save_picture(folder / ("b", "a a", "き")[index % 3] / f"{index // 3}.png", 255 - image)
     return folder
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())  # cv2.imwrite fails on some names on Windows
 
 
 def quick(folder: Path, *more: object) -> list[object]:

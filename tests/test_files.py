@@ -1,6 +1,5 @@
 """Files that are written whole or not at all, and the ends that no other test comes to."""
 
-import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +70,3 @@ def test_a_lack_of_memory_is_one_line_and_a_defect_is_not_hidden(
         return
     line = "train.py: error: not enough memory: try a smaller --batch-size or another --device\n"
     assert run("train.py", *quick(tmp_path)) == (1, "", line)
-
-
-def test_imported_the_modules_leave_python_as_it_is() -> None:
-    assert gc.get_threshold()[0] < 50_000

@@ -12,7 +12,7 @@ from pytest import MonkeyPatch
 
 import predict
 from modules import checkpoint, draw, kmnist
-from tests.conftest import ODD, ODD_SHOWN, SMALL, Run, denied
+from tests.conftest import ODD, ODD_SHOWN, SMALL, Run, save_picture
 
 SAMPLE = r"\[INFO\] ground truth label: (\w+), predicted label: (\w+) \((\d+\.\d)%\)"
 
@@ -92,82 +92,29 @@ def test_all_mistakes_the_surest_first_in_red(
     assert not pretrained.with_name("none.png").exists()
 
 
-def save_drawing(path: Path) -> None:
+def drawing() -> np.ndarray:
     picture = np.full((300, 400), 255, np.uint8)
-    cv2.polylines(picture, [np.array([[120, 80], [280, 80], [200, 160], [260, 230]])], False, 0, 14)
-    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
-
-
-@pytest.mark.parametrize(
-    ("flags", "reason"),
-    [
-        ("--samples 0", "'0' is not from 1 to"),
-        ("--device cuda:99", "cannot be used on this machine"),
-        ("--image", "expected at least one argument"),
-        ("surplus", "unrecognized arguments"),
-        ("--mistakes --image drawing.png", "not allowed with"),
-        ("--draw --layers", "not allowed with"),
-        ("--output sheet.doc", "must end in .png"),
-        ("--output drawing.png/s.png", "not a folder"),
-        ("--output sheet.pgm", "must end in .png"),
-        ("--image ./drawing.png --output LINK.png", "would be overwritten"),
-        ("--output model.png", "would be overwritten"),
-        ("--image model-predictions.png", "would be overwritten"),
-        ("--image .", "would be overwritten"),
-    ],
-)
-def test_bad_arguments_are_refused_before_the_work(
-    pretrained: Path, run: Run, monkeypatch: MonkeyPatch, flags: str, reason: str
-) -> None:
-    monkeypatch.chdir(pretrained.parent)
-    monkeypatch.setattr(checkpoint, "load", None)
-    for name in ("drawing.png", "model-predictions.png"):
-        save_drawing(Path(name))
-    for link, target in (("model.png", "model.pth"), ("LINK.png", "drawing.png")):
-        os.link(target, link)
-    before = {path: path.read_bytes() for path in Path().iterdir()}
-    done = run("predict.py", "-m", "model.pth", *flags.split())
-    assert (done.code, done.out) == (2, "")
-    assert done.err.splitlines()[-1].startswith("predict.py: error: ")
-    assert reason in done.err.splitlines()[-1]
-    assert {path: path.read_bytes() for path in Path().iterdir()} == before
-
-
-def test_a_place_beside_the_model_may_be_read_only(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "touch", denied)
-    done = run("predict.py", "-m", pretrained)
-    assert (done.code, done.out) == (2, "")
-    assert f"cannot write '{pretrained.with_name('model-predictions.png')}': Permission denied" in done.err
+    return cv2.polylines(picture, [np.array([[120, 80], [280, 80], [200, 160], [260, 230]])], False, 0, 14)
 
 
 def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
     folder = pretrained.parent
     good = [folder / f"つ{ODD}.png", folder / "ha ha.jpg"]
     for path in good:
-        save_drawing(path)
-    noise = np.random.RandomState(0).normal(60_000, 40, (100, 100))
-    contents = {
-        "text": b"no picture",
-        "empty": b"",
-        "cut": good[1].read_bytes()[:60],
-        "floats": cv2.imencode(".pfm", np.eye(30, dtype=np.float32))[1].tobytes(),
-        "blank scan": cv2.imencode(".png", noise.astype(np.uint16))[1].tobytes(),
-        "blank": cv2.imencode(".png", np.full((100, 100), 240, np.uint8))[1].tobytes(),
-    }
+        save_picture(path, drawing())
+    save_picture(folder / "blank.png", np.full((100, 100), 240, np.uint8))
+    contents = {"text.png": b"no picture", "empty.png": b"", "cut.jpg": good[1].read_bytes()[:60], "giant.png": b""}
     for name, content in contents.items():
-        (folder / f"{name}.png").write_bytes(content)
-    with (folder / "giant.png").open("wb") as file:
-        file.truncate(10 * 2**30)
-    bad = [folder / f"{name}.png" for name in [*contents, "giant", f"missing{ODD}"]]
+        (folder / name).write_bytes(content)
+    os.truncate(folder / "giant.png", 10 * 2**30)
+    bad = [folder / name for name in [*contents, "blank.png", f"missing{ODD}.png"]]
 
     sheet = folder / f"sheet{ODD}.png"
     done = run("predict.py", "-m", pretrained, "--image", good[0], *bad, good[1], "--output", sheet)
     assert done.code == 2
     for name in (f"つ{ODD_SHOWN}.png", "ha ha.jpg"):
-        answers = r"predicted label: (\w+) \((\d+\.\d)%\), then (\w+) \((\d+\.\d)%\), (\w+) \((\d+\.\d)%\)\n"
-        answer = re.search(rf"\[INFO\] {re.escape(name)}: {answers}", done.out)
-        assert 100 >= float(answer[2]) >= float(answer[4]) >= float(answer[6])
-        assert len({answer[1], answer[3], answer[5]}) == 3
+        answers = r"predicted label: (\w+ \(\d+\.\d%\)(, then |, |\n)){3}"
+        assert re.search(rf"\[INFO\] {re.escape(name)}: {answers}", done.out)
     assert [note for *_, note in drawn] == [f"つ{ODD_SHOWN}.png", "ha ha.jpg"]
     for path, line in zip(bad, done.err.splitlines(), strict=True):
         shown = str(path).replace(ODD, ODD_SHOWN.replace(r"\n", " "))
@@ -180,6 +127,6 @@ def test_pictures_of_any_size_end_well(pretrained: Path, run: Run) -> None:
     shapes = [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)]
     for number, shape in enumerate(shapes):
         noise = np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8)
-        cv2.imwrite(str(pretrained.with_name(f"{number}.png")), noise)
+        save_picture(pretrained.with_name(f"{number}.png"), noise)
     done = run("predict.py", "-m", pretrained, "--image", pretrained.parent)
     assert done.out.count("predicted label") + len(done.err.splitlines()) == len(shapes)

@@ -1,6 +1,5 @@
 """train.py through its command line: what it prints, learns, saves and refuses, and how a run may end."""
 
-import os
 import re
 import shutil
 import signal
@@ -14,7 +13,7 @@ from pytest import MonkeyPatch
 
 import train
 from modules import checkpoint, files, kmnist, plot
-from tests.conftest import ROOT, SMALL, Run, command, denied, posix, quick
+from tests.conftest import ROOT, Run, command, denied, posix, quick
 
 pytestmark = pytest.mark.usefixtures("small")
 NUMBER, SHARE = r"\d+\.\d{6}", r"[01]\.\d{4}"
@@ -94,11 +93,10 @@ def test_equal_flags_give_equal_weights_to_the_bit_and_each_flag_gives_others(tm
     assert len(set(learned)) == len(flags)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_losses_are_plain_means_over_images_and_smoothing_is_in_the_gradients(
-    monkeypatch: MonkeyPatch, smoothing: float
+def test_losses_are_plain_means_over_images_whatever_the_smoothing(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
 ) -> None:
-    """At a learning rate of 0 the loss of an epoch in batches is that of all images at once; 100 = 64 + 36."""
+    """At a learning rate of almost 0 the losses in batches are those of the saved model for all images at once."""
 
     def nll_loss(log_probs: torch.Tensor, *args: object, reduction: str = "mean", **more: object) -> torch.Tensor:
         assert reduction == "mean" or not log_probs.requires_grad  # the sum keeps no graphs
@@ -106,21 +104,17 @@ def test_losses_are_plain_means_over_images_and_smoothing_is_in_the_gradients(
 
     plain_loss = torch.nn.functional.nll_loss
     monkeypatch.setattr(torch.nn.functional, "nll_loss", nll_loss)
-    model, images = train.LeNet(1, 10), torch.randint(256, (100, 1, 28, 28), dtype=torch.uint8)
-    data = train.Images(images, torch.randint(10, (100,)), torch.device("cpu"))
-    log_probs = model(images / 255)
-    accuracy = (log_probs.argmax(1) == data.labels).float().mean()
-    expected = pytest.approx((plain_loss(log_probs, data.labels).item(), accuracy.item()), rel=1e-5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    for size in (64, 100):
-        loader = train.make_loader(data, size, shuffle=True)
-        assert train.train_epoch(model, loader, optimizer, label_smoothing=smoothing) == expected
-    asked = (1 - smoothing) * torch.nn.functional.one_hot(data.labels, 10) + smoothing / 10
-    torch.testing.assert_close(model.fc2.bias.grad, (log_probs.exp() - asked).mean(0))
-    assert train.evaluate(model, data)[:2] == expected
+    assert run("train.py", *quick(tmp_path, "--lr", 1e-8, "--label-smoothing", 0.2)).code == 0
+    model, saved = checkpoint.load(tmp_path / "m.pth")
+    images, labels = kmnist.read("train")
+    for name, part in zip(("train", "val"), train.split(labels, 0.25, by_class=False), strict=True):
+        log_probs = model(images[part] / 255)
+        loss, accuracy = plain_loss(log_probs, labels[part]), (log_probs.argmax(1) == labels[part]).float().mean()
+        assert saved["history"][f"{name}_loss"] == pytest.approx([loss.item()], rel=1e-5)
+        assert saved["history"][f"{name}_acc"] == pytest.approx([accuracy.item()])
 
 
-def test_training_is_shuffled_and_in_bfloat16_judging_is_neither_and_both_scripts_agree(
+def test_training_is_shuffled_and_in_bfloat16_and_judging_is_neither(
     tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
 ) -> None:
     passes, batches = set(), {True: [], False: []}
@@ -137,11 +131,6 @@ def test_training_is_shuffled_and_in_bfloat16_judging_is_neither_and_both_script
     assert passes == {(True, True, True, torch.float32), (False, False, False, torch.float32)}
     assert len({*batches[True]}) == 2 * 4  # 200 images in batches of 64, in two orders
     assert batches[False][:3] == batches[False][3:6]  # 600 images in batches of 250
-
-    done = run("predict.py", "-m", tmp_path / "m.pth", "--samples", 10_000, "--output", tmp_path / "sheet.jpg")
-    right = int(re.search(rf"\[INFO\] (\d+) of {SMALL['t10k']} are right", done.out)[1])
-    accuracy = checkpoint.load(tmp_path / "m.pth")[1]["test_accuracy"]
-    assert right / SMALL["t10k"] == pytest.approx(accuracy)
 
 
 def test_one_cycle_rises_to_the_peak_and_ends_near_zero(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
@@ -256,57 +245,6 @@ def test_bad_data_is_one_line_that_says_how_to_get_it_back(
     assert [*(tmp_path / "out").iterdir()] == []
 
 
-BAD_ARGUMENTS = [
-    *[["--epochs", value] for value in ("", "0", "1.5", "9" * 5000)],
-    *[["--lr", value] for value in ("0", "nan", "fast")],
-    *[["--device", value] for value in ("gpu", "cuda:99")],
-    *[["--batch-size", "60001"], ["--train-split", "1"], ["--seed", "-1"]],
-    *[[flag] for flag in ("--model", "--epoch=3", "surplus", "sur\x1b[2J\nplus")],
-]
-
-
-@pytest.mark.parametrize("flags", BAD_ARGUMENTS, ids=lambda flags: repr("=".join(flags))[:40])
-def test_bad_arguments_are_refused_before_anything_is_read(
-    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, flags: list[str]
-) -> None:
-    monkeypatch.setattr(train, "load_data", None)
-    done = run("train.py", "-m", tmp_path / "m.pth", "-p", tmp_path / "p.png", *flags)
-    assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("usage: train.py")
-    last = done.err.splitlines()[-1]
-    assert last.startswith("train.py: error: ")
-    assert len(last) < 300
-    assert "\x1b" not in last
-    assert flags[0] in last or len(flags) == 1
-
-
-BAD_PLACES = [
-    ("same.png", "sub/../same.png", "same file"),
-    ("m.pth", "link.png", "same file"),
-    (".", "p.png", "not an ordinary file"),
-    ("protected", "p.png", "write-protected"),
-    ("protected/m.pth", "p.png", "not a folder"),
-    ("n" * 250, "p.png", "too long"),
-    ("m.pth", "p.doc", "must end in"),
-]
-
-
-@posix
-@pytest.mark.parametrize(("model", "picture", "reason"), BAD_PLACES)
-def test_bad_places_for_the_output_are_refused(
-    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, model: str, picture: str, reason: str
-) -> None:
-    monkeypatch.setattr(train, "load_data", None)
-    (tmp_path / "protected").write_text("content")
-    (tmp_path / "link.png").symlink_to(tmp_path / "m.pth")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # the tests' user may be one who can write anywhere
-    done = run("train.py", "--model", tmp_path / model, "--plot", tmp_path / picture)
-    assert (done.code, done.out) == (2, "")
-    assert reason in done.err.splitlines()[-1]
-    assert (tmp_path / "protected").read_text() == "content"
-    assert not (tmp_path / "m.pth").exists()
-
-
 @pytest.mark.smoke
 @pytest.mark.filterwarnings("error")  # a character that the font lacks is one
 def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: MonkeyPatch) -> None:
@@ -323,11 +261,8 @@ def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: Mon
     assert {text.get_text() for text in panels["Test images"].texts} == {"90", "3", "70", ""}
     assert (panels["Test images"].get_ylabel(), panels["Test images"].get_xlabel()) == ("is", "read as")
     assert panels["Test images"].images[0].get_array()[0, 1] == 3
-    plot.draw_plot(history, "KMNIST", False, ".svg", np.eye(49), [f"class {number}" for number in range(49)])
+    plot.draw_plot(history, "KMNIST", True, ".PDF", np.eye(49), [f"class {number}" for number in range(49)])
     assert figures[-1].get_suptitle() == "Training Loss and Accuracy on Dataset: KMNIST"
     assert not any(panel.texts for panel in figures[-1].axes)  # no room for numbers
     monkeypatch.undo()
     plot.plt.close("all")
-    for ending in (".jpg", ".pdf", ".EPS"):
-        assert ending.lower() in plot.plot_endings()
-        assert len(plot.draw_plot(history, "KMNIST", True, ending)) > 500
