@@ -117,7 +117,7 @@ def test_losses_are_plain_means_over_images_whatever_the_smoothing(
 def test_training_is_shuffled_and_in_bfloat16_and_judging_is_neither(
     tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
 ) -> None:
-    passes, batches = set(), {True: [], False: []}
+    passes, batches = set(), {True: [], False: []}  # whether in training: the sums of the pixels of each batch
 
     def forward(self: train.LeNet, images: torch.Tensor) -> torch.Tensor:
         log_probs = plain_forward(self, images)
@@ -130,6 +130,7 @@ def test_training_is_shuffled_and_in_bfloat16_and_judging_is_neither(
     assert run("train.py", *quick(tmp_path, "--amp", "--epochs", 2)).code == 0
     assert passes == {(True, True, True, torch.float32), (False, False, False, torch.float32)}
     assert len({*batches[True]}) == 2 * 4  # 200 images in batches of 64, in two orders
+    assert sum(batches[True][:4]) == pytest.approx(sum(batches[True][4:]))
     assert batches[False][:3] == batches[False][3:6]  # 600 images in batches of 250
 
 
