@@ -5,6 +5,7 @@ Nothing slow is imported on top: pytest's first process, which only hands the te
 
 import gzip
 import hashlib
+import importlib
 import os
 import shutil
 import signal
@@ -48,8 +49,6 @@ def no_screen(monkeypatch: MonkeyPatch) -> None:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     """Call a script's main as its command line would, in this process: importing torch anew takes seconds."""
-    import predict
-    import train
     from modules import console
 
     def call(script: str, *arguments: object) -> Result:
@@ -58,7 +57,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
         code = 0
         try:
             with console.program():
-                {"train.py": train, "predict.py": predict}[script].main([str(argument) for argument in arguments])
+                importlib.import_module(script.removesuffix(".py")).main([*map(str, arguments)])
         except SystemExit as end:
             code = end.code or 0
         console.on_interrupts(signal.default_int_handler)  # a run that saves ends by ignoring them
@@ -74,15 +73,8 @@ def denied(path: Path, *_: object, **__: object) -> None:
 
 def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
     """Run a script as a process of its own, its output in pipes."""
-    done = subprocess.run(
-        [sys.executable, ROOT / script, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **settings},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
+    words, settings = [sys.executable, ROOT / script, *map(str, arguments)], {**os.environ, **settings}
+    done = subprocess.run(words, cwd=cwd, env=settings, capture_output=True, encoding="utf-8", check=False)
     return Result(done.returncode, done.stdout, done.stderr)
 
 

@@ -1,6 +1,8 @@
-"""Model files that are none: each is refused in one line that names the file, and none runs code."""
+"""Model files: written whole or not at all; one that is none is refused in one line, and none runs code."""
 
 import os
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +11,9 @@ import pytest
 import torch
 from pytest import MonkeyPatch
 
-from modules import checkpoint, kmnist
+from modules import checkpoint, files, kmnist
 from modules.lenet import LeNet
-from tests.conftest import Run, denied
+from tests.conftest import ROOT, Run, denied, posix
 
 WEIGHTS = LeNet(1, 10).state_dict()
 
@@ -97,3 +99,48 @@ def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> N
         assert torch.equal(one, two)
         assert two.device.type == "cpu"
     assert (values["classes"], values["history"]) == (kmnist.CLASSES, {"train_loss": [0.5]})
+
+
+WRITER = """
+import os, sys
+from pathlib import Path
+from modules import files
+path, what = Path(sys.argv[1]), sys.argv[2]
+if what == "killed":
+    files.os.fsync = lambda _: os.kill(os.getpid(), 9)
+for _ in range(50):
+    files.write_whole(path, what.encode() * 100_000)
+"""
+
+
+@pytest.mark.smoke
+@posix
+def test_between_two_writers_and_after_a_kill_a_reader_finds_whole_files_only(tmp_path: Path) -> None:
+    def writer(what: str) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-c", WRITER, path, what], cwd=ROOT)
+
+    path, found = tmp_path / "m.pth", set()
+    writers = [writer("one"), writer("two")]
+    while any(process.poll() is None for process in writers):
+        if path.exists():
+            found.add(path.read_bytes())
+    assert [process.wait() for process in writers] == [0, 0]
+    assert [*tmp_path.iterdir()] == [path]
+    assert writer("killed").wait(30) == -9
+    found.add(path.read_bytes())
+    assert found <= {b"one" * 100_000, b"two" * 100_000}
+
+
+@posix
+def test_a_replaced_file_keeps_its_permissions_and_a_link_stays_one(tmp_path: Path) -> None:
+    target, link = tmp_path / "deep" / "target", tmp_path / "link"
+    files.write_whole(target, b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    files.check_writable(link)
+    assert target.read_bytes() == b"old"
+    files.write_whole(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert [*target.parent.iterdir()] == [target]

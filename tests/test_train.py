@@ -246,6 +246,22 @@ def test_bad_data_is_one_line_that_says_how_to_get_it_back(
     assert [*(tmp_path / "out").iterdir()] == []
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("cannot allocate 2 GiB"), RuntimeError("shapes differ")])
+def test_a_lack_of_memory_is_one_line_and_a_defect_is_not_hidden(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(train, "load_data", fails)
+    if "shapes" in str(error):
+        with pytest.raises(RuntimeError, match="shapes"):
+            run("train.py", *quick(tmp_path))
+        return
+    line = "train.py: error: not enough memory: try a smaller --batch-size or another --device\n"
+    assert run("train.py", *quick(tmp_path)) == (1, "", line)
+
+
 @pytest.mark.smoke
 @pytest.mark.filterwarnings("error")  # a character that the font lacks is one
 def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: MonkeyPatch) -> None:
