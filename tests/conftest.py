@@ -40,16 +40,12 @@ class Result(NamedTuple):
 Run = Callable[..., Result]  # the fixture below
 
 
-@pytest.fixture(autouse=True)
-def no_screen(monkeypatch: MonkeyPatch) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
-    """Call a script's main as its command line would, in this process: importing torch anew takes seconds."""
-    from modules import console
+    """Call a script's main as its command line would, in this process, as importing torch anew takes seconds."""
+    from modules import console, windows
+
+    monkeypatch.setattr(windows, "has_screen", lambda: False)
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script])

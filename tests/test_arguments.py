@@ -35,7 +35,7 @@ REFUSED = {
     "predict.py --draw": "opens a window, and there is no screen for it",
     "predict.py --output sheet.doc": "must end in .png",
     "predict.py --output sheet.pgm": "must end in .png",
-    "predict.py --output locked/s.png": "cannot write 'locked/s.png': Permission denied",
+    "predict.py --output locked/s.png": "Permission denied",
     "predict.py --output model.png": "would be overwritten",
     "predict.py --image ./drawing.png --output link.png": "would be overwritten",
     "predict.py --image model-predictions.png": "would be overwritten",

@@ -1,4 +1,4 @@
-"""KMNIST's files, batches, the split and the warp."""
+"""KMNIST's files, pixels, the split and the warp."""
 
 import gzip
 from pathlib import Path
