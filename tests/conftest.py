@@ -5,6 +5,7 @@ Nothing slow is imported on top: pytest's first process, which only hands the te
 
 import gzip
 import hashlib
+import importlib
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from pytest import MonkeyPatch
 
@@ -38,48 +40,37 @@ class Result(NamedTuple):
 Run = Callable[..., Result]  # the fixture below
 
 
-@pytest.fixture(autouse=True)
-def no_screen(monkeypatch: MonkeyPatch) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
-    """Call a script's main as its command line would, in this process: importing torch anew takes seconds."""
-    import predict
-    import train
-    from modules import console
+    """Call a script's main as its command line would, in this process, as importing torch anew takes seconds."""
+    from modules import console, windows
+
+    monkeypatch.setattr(windows, "has_screen", lambda: False)
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script])
-        handlers = {number: signal.getsignal(number) for number in console.INTERRUPTS}
         capsys.readouterr()
         code = 0
         try:
             with console.program():
-                {"train.py": train, "predict.py": predict}[script].main([str(argument) for argument in arguments])
+                importlib.import_module(script.removesuffix(".py")).main([*map(str, arguments)])
         except SystemExit as end:
             code = end.code or 0
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        console.on_interrupts(signal.default_int_handler)  # a run that saves ends by ignoring them
         return Result(code, *capsys.readouterr())
 
     return call
 
 
+def denied(path: Path, *_: object, **__: object) -> None:
+    """In place of a function: the tests' user may be one who can read and write anywhere."""
+    raise PermissionError(13, "Permission denied", str(path))
+
+
 def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
     """Run a script as a process of its own, its output in pipes."""
-    done = subprocess.run(
-        [sys.executable, ROOT / script, *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, **settings},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=100,
-        check=False,
-    )
+    words, settings = [sys.executable, ROOT / script, *map(str, arguments)], {**os.environ, **settings}
+    done = subprocess.run(words, cwd=cwd, env=settings, capture_output=True, encoding="utf-8", check=False)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -119,21 +110,17 @@ def pretrained(tmp_path: Path) -> Path:
 def characters(small_files: Path, tmp_path: Path) -> Path:
     """A folder of three classes, eight PNG pictures each."""
     content = gzip.decompress((small_files / "t10k-images-idx3-ubyte.gz").read_bytes())
-    return write_folder(tmp_path / "my characters", dict.fromkeys(("b", "a a", "き"), 8), content[16:])
-
-
-def write_folder(folder: Path, counts: dict[str, int], pixels: bytes) -> Path:
-    """Write so many pictures for each class, of 28 x 28 pixels each."""
-    import cv2
-    import numpy as np
-
-    images = iter(np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28))
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for number in range(count):
-            # cv2.imwrite fails on such names on Windows
-            (folder / name / f"{number}.png").write_bytes(cv2.imencode(".png", 255 - next(images))[1].tobytes())
+    images, folder = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28), tmp_path / "my characters"
+    for index, image in enumerate(images[:24]):
+        save_picture(folder / ("b", "a a", "き")[index % 3] / f"{index // 3}.png", 255 - image)
     return folder
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())  # cv2.imwrite fails on some names on Windows
 
 
 def quick(folder: Path, *more: object) -> list[object]:
