@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"python ((?:train|predict)\.py [^`'\n|&.][^`'\n|&]+)", README)
-COMMANDS = [command for command in COMMANDS if "..." not in command]
+COMMANDS = [command for command in COMMANDS if "..." not in command and "--help" not in command]
 LADDER = re.findall(r"^\| [^|]+\| `(--[^`]+)` \|", README, re.MULTILINE)
 
 
