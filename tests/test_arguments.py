@@ -34,7 +34,6 @@ REFUSED = {
     "predict.py --draw --layers": "not allowed with",
     "predict.py --draw": "opens a window, and there is no screen for it",
     "predict.py --output sheet.doc": "must end in one of",
-    "predict.py --output sheet.pgm": "must end in one of",
     "predict.py --output locked/s.png": "Permission denied",
     "predict.py --output model.png": "would be overwritten",
     "predict.py --image ./drawing.png --output link.png": "would be overwritten",
