@@ -70,7 +70,8 @@ def denied(path: Path, *_: object, **__: object) -> None:
 def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
     """Run a script as a process of its own, its output in pipes."""
     words, settings = [sys.executable, ROOT / script, *map(str, arguments)], {**os.environ, **settings}
-    done = subprocess.run(words, cwd=cwd, env=settings, capture_output=True, encoding="utf-8", check=False)
+    more = {"capture_output": True, "encoding": "utf-8", "timeout": 100, "check": False}
+    done = subprocess.run(words, cwd=cwd, env=settings, **more)
     return Result(done.returncode, done.stdout, done.stderr)
 
 

@@ -79,12 +79,13 @@ def wait_for(event: Callable[[np.ndarray], bool]) -> np.ndarray:
 
 
 @pytest.mark.smoke
-def test_samples_open_one_after_the_other(screen: None, pretrained: Path) -> None:
+@pytest.mark.parametrize("key", ["q", "Escape"])
+def test_samples_open_one_after_the_other(screen: None, pretrained: Path, key: str) -> None:
     process = start("--model", pretrained)
     first = wait_for(lambda view: view.std() > 30)
     act("key", "space")
     wait_for(lambda view: (view != first).any())
-    act("key", "Escape")
+    act("key", key)
     assert process.communicate(timeout=PATIENCE)[0].count("ground truth label") == 10
     assert process.returncode == 0
 
