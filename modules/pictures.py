@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
-from modules.paper import extract_ink, level
+from modules.paper import extract_ink
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -20,8 +20,8 @@ OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced w
 LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training images
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
-APART = 0.85  # see require_one; one of 200 of KMNIST's characters comes so far, and of pairs of them most
-
+WIDE_GAP = 0.15  # of the longer part's length, see require_one
+INTRICATE = 4  # of the longer part's length; 0.2% of KMNIST's characters come so far, and of pairs of them seven in ten
 
 # a broken file is this project's to report, in one line
 SILENT = 0
@@ -105,7 +105,7 @@ def to_network_input(picture: np.ndarray) -> np.ndarray:
     x, y, width, height = cv2.boundingRect(mask)
 
     # from half the threshold (paper, shadows) to the full colour of most ink
-    full = level(ink[mask > 0], 0.75)
+    full = np.percentile(ink[mask > 0], 75)
     ink = np.clip((ink - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
     ink *= cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
     return frame(ink[y : y + height, x : x + width])
@@ -118,39 +118,29 @@ def strokes_alone(mask: np.ndarray) -> np.ndarray:
     areas[0] = 0  # the background
     strokes = areas >= SMALLEST_STROKE * areas.max()
     lengths = np.maximum(widths, heights)
-    small = strokes & (lengths < 0.2 * lengths[strokes].max())
-    if small.sum() >= 3:  # a character has a dot or two; these are letters
+    small = strokes & (lengths < 0.25 * lengths[strokes].max())
+    if small.sum() >= 2:  # a character has one dot at most; these are letters, or punch holes
         strokes &= ~small
-    # a disc fills pi / 4 of its square; two that are alike are no dots of a brush
-    discs = strokes & (np.abs(areas / lengths**2 - np.pi / 4) < 0.15) & (np.abs(widths - heights) < 0.2 * lengths)
-    if 2 <= discs.sum() < strokes.sum() and np.ptp(lengths[discs]) < 0.2 * lengths[discs].max():
-        strokes &= ~discs
     return np.where(strokes[labels], 255, 0).astype(np.uint8)
 
 
 def require_one(mask: np.ndarray) -> None:
     """Raise PictureError where strokes, H x W, 0 or 255, are those of two characters, side by side or stacked.
 
-    There are gaps within characters too, but then one part is mostly a plain stroke, whose outline is little more than
-    twice its length. So the room between two parts counts for more, the more intricate the plainer one is.
+    There are gaps within characters too, but then one part is mostly a plain stroke, and so the edge of its ink little
+    more than twice as long as a part.
     """
+    edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=0)
     for axis in (0, 1):
         inked = mask.any(axis=axis).nonzero()[0]
         gaps = np.diff(inked, append=inked[-1]) - 1
         if gaps.max() <= 0:
             continue
-        parts = np.split(mask, [inked[gaps.argmax()] + 1], axis=1 - axis)
-        lengths = [max(cv2.boundingRect(part)[2:]) for part in parts]
-        longest = max(lengths)
-        intricate = min(outline(part, 0.02 * longest) / own for part, own in zip(parts, lengths, strict=True)) - 2
-        if min(lengths) > 0.4 * longest and gaps.max() / longest * intricate > APART:
+        parts = np.split(edge, [inked[gaps.argmax()] + 1], axis=1 - axis)
+        longest = max(max(cv2.boundingRect(part)[2:]) for part in parts)
+        edges = [np.count_nonzero(part) for part in parts]
+        if gaps.max() > WIDE_GAP * longest and min(edges) > INTRICATE * longest:
             raise PictureError("shows more than one character: cut one out")
-
-
-def outline(mask: np.ndarray, rough: float) -> float:
-    """How long the outlines of strokes are, outer and inner, in pixels, but for what is rough within so many pixels."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return sum(cv2.arcLength(cv2.approxPolyDP(contour, rough, True), True) for contour in contours)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:
@@ -161,7 +151,7 @@ def frame(ink: np.ndarray) -> np.ndarray:
     ink = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     canvas = np.zeros((size, size), np.float32)
     top, left = (size - height) // 2, (size - width) // 2
-    canvas[top : top + height, left : left + width] = ink
+    canvas[top : top + height, left : left + width] = ink / ink.max()  # reduced, fine lines are faint
     while canvas.mean() < LEAST_INK:  # a pen draws finer lines than KMNIST's brushes: they would vanish
         canvas = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
     reduced = cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA)

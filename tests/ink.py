@@ -1,179 +1,154 @@
-"""Characters as people would show them: ink on paper, in several sizes, places, polarities and file formats."""
+"""Characters as people would show them: ink on paper, in several sizes, places and colours, among other things."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-
-def page(image: np.ndarray, size: int, height: int, width: int, numbers: np.random.RandomState) -> np.ndarray:
-    """Ink in [0, 1], height x width, with a 28 x 28 uint8 image enlarged to `size` at a random place."""
-    canvas = np.zeros((height, width), np.float32)
-    top, left = numbers.randint(0, height - size + 1), numbers.randint(0, width - size + 1)
-    character = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
-    canvas[top : top + size, left : left + size] = character.clip(0, 1)
-    return canvas
+Colour = tuple[int, int, int]  # blue, green, red
+Kind = Callable[[np.ndarray, np.random.RandomState], np.ndarray]
+WHITE, BLACK, BLUE_INK, TABLE = (255, 255, 255), (30, 30, 30), (110, 50, 40), (50, 60, 80)
 
 
-def grey(levels: np.ndarray) -> np.ndarray:
-    return levels.clip(0, 255).round().astype(np.uint8)
+def paper(height: int, width: int, colour: Colour = (225, 235, 240)) -> np.ndarray:
+    return np.full((height, width, 3), colour, np.uint8)
 
 
-def black_on_white(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", grey(255 - 255 * page(image, 200, 300, 300, numbers))
+def written(
+    image: np.ndarray, page: np.ndarray, place: tuple[int, int], size: int = 200, pen: Colour = BLACK
+) -> np.ndarray:
+    """A page, H x W x 3, uint8, with a 28 x 28 uint8 image enlarged to `size`, its top and left at a place."""
+    there = page[place[0] : place[0] + size, place[1] : place[1] + size]
+    ink = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)[..., None] / 255
+    there[:] = (there * (1 - ink) + np.array(pen) * ink).round()
+    return page
 
 
-def white_on_black(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", grey(255 * page(image, 200, 300, 300, numbers))
+def somewhere(
+    image: np.ndarray, page: np.ndarray, numbers: np.random.RandomState, size: int = 200, pen: Colour = BLACK
+) -> np.ndarray:
+    height, width = (side - size + 1 for side in page.shape[:2])
+    return written(image, page, (numbers.randint(height), numbers.randint(width)), size, pen)
 
 
-def filling_the_frame(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", grey(255 - 255 * page(image, 112, 112, 112, numbers))
-
-
-def small_on_a_page(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", grey(250 - 230 * page(image, 60, 700, 500, numbers))
-
-
-def tiny(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", grey(255 - 255 * page(image, 28, 64, 200, numbers))
-
-
-def photograph(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    """Blue ink on yellowish paper with a shadow, noise and JPEG's artefacts."""
-    height, width = 600, 800
-    ink = page(image, 260, height, width, numbers)[..., None]
-    paper, pen = np.array([190, 220, 230], np.float32), np.array([110, 50, 40], np.float32)
-    light = 0.55 + 0.45 * np.linspace(0, 1, width)[None, :, None] * np.linspace(0.7, 1, height)[:, None, None]
-    return ".jpg", grey((paper * (1 - ink) + pen * ink) * light + numbers.normal(0, 5, (height, width, 1)))
-
-
-def scan_16_bit(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    return ".png", (60_000 - 50_000 * page(image, 150, 400, 400, numbers)).astype(np.uint16)
-
-
-def transparent(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    """Black ink on nothing, as drawing programs save it."""
-    ink = page(image, 180, 256, 256, numbers)
-    return ".png", np.dstack([np.zeros((256, 256, 3), np.uint8), grey(255 * ink)])
-
-
-def chalk_on_green(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    ink = page(image, 180, 300, 500, numbers)[..., None]
-    return ".jpg", grey(np.array([60, 90, 50]) * (1 - ink) + 225 * ink + numbers.normal(0, 4, (300, 500, 1)))
-
-
-def written(image: np.ndarray, paper: np.ndarray, top: int, left: int, size: int = 200) -> np.ndarray:
-    """A character in dark ink at a place of some paper, H x W or H x W x 3."""
-    there = paper[top : top + size, left : left + size]
-    ink = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 255) / 255.0
-    ink = ink.reshape(*ink.shape, *[1] * (paper.ndim - 2))
-    paper = paper.astype(np.float32)
-    paper[top : top + size, left : left + size] = there * (1 - ink) + 40 * ink
-    return grey(paper)
-
-
-def somewhere(image: np.ndarray, paper: np.ndarray, numbers: np.random.RandomState, margin: int = 20) -> np.ndarray:
-    top, left = (numbers.randint(margin, side - 200 - margin) for side in paper.shape[:2])
-    return written(image, paper, top, left)
-
-
-def photographed(picture: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+def photographed(page: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     """With noise, and a shadow from left to right."""
-    light = np.linspace(0.7, 1, picture.shape[1]).reshape(1, -1, *[1] * (picture.ndim - 2))
-    return ".jpg", grey(picture * light + numbers.normal(0, 3, picture.shape))
+    light = np.linspace(0.6, 1, page.shape[1])[:, None]
+    return (page * light + numbers.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
 
 
-def table_at_one_side(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = somewhere(image, np.full((400, 400), 235), numbers)
-    table = grey(numbers.normal(70, 10, (400, numbers.randint(20, 120))))
-    sides = [np.hstack([table, page]), np.hstack([page, table]), np.vstack([table.T, page]), np.vstack([page, table.T])]
-    return photographed(sides[numbers.randint(4)], numbers)
+def lines(spacing: int, colour: Colour, breadth: int, crossed: bool = False) -> np.ndarray:
+    page = paper(400, 400)
+    for place in range(spacing // 2, 400, spacing):
+        cv2.line(page, (0, place), (400, place), colour, breadth)
+        if crossed:
+            cv2.line(page, (place, 0), (place, 400), colour, breadth)
+    return page
 
 
-def corner_of_a_desk(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = somewhere(image, np.full((500, 500), 235), numbers, 110)
+def turned(page: np.ndarray, degrees: float, size: int, shift: int, beside: Colour) -> np.ndarray:
+    turn = cv2.getRotationMatrix2D((page.shape[1] / 2, page.shape[0] / 2), degrees, 1)
+    turn[:, 2] += shift
+    return cv2.warpAffine(page, turn, (size, size), borderValue=beside)
+
+
+def black_on_white(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return somewhere(image, paper(300, 300, WHITE), numbers)
+
+
+def filling_the_frame(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return somewhere(image, paper(112, 112), numbers, 112)
+
+
+def small_on_a_page(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return somewhere(image, paper(700, 500), numbers, 60)
+
+
+def tiny(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return somewhere(image, paper(64, 200, WHITE), numbers, 28)
+
+
+def photograph(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return photographed(somewhere(image, paper(600, 800), numbers, 260, BLUE_INK), numbers)
+
+
+def chalk_on_green(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    return photographed(somewhere(image, paper(300, 500, (60, 90, 50)), numbers, 180, WHITE), numbers)
+
+
+def red_on_green(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    """The red as bright as the green."""
+    return photographed(somewhere(image, paper(400, 400, (60, 115, 40)), numbers, pen=(39, 39, 214)), numbers)
+
+
+def table_at_one_side(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page, broad = somewhere(image, paper(360, 360), numbers), numbers.randint(20, 120)
+    sides = np.roll([broad, 0, 0, 0], numbers.randint(4)).tolist()
+    return photographed(cv2.copyMakeBorder(page, *sides, cv2.BORDER_CONSTANT, value=TABLE), numbers)
+
+
+def corner_of_a_desk(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = written(image, paper(450, 450), (numbers.randint(110, 250), numbers.randint(110, 250)))
     legs = numbers.randint(100, 200, 2)
-    return photographed(cv2.fillPoly(page, [np.array([[0, 0], [legs[0], 0], [0, legs[1]]])], 60), numbers)
+    return photographed(cv2.fillPoly(page, [np.array([[0, 0], [legs[0], 0], [0, legs[1]]])], TABLE), numbers)
 
 
-def sheet_on_a_dark_table(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+def sheet_on_a_dark_table(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     """Ruled, turned a little, and taking less than half of the picture."""
     page = somewhere(image, lines(50, (180, 160, 140), 2)[:300, :340], numbers)
-    turn = cv2.getRotationMatrix2D((170, 150), numbers.uniform(-4, 4), 1)
-    turn[:, 2] += 80
-    return photographed(cv2.warpAffine(page, turn, (500, 460), borderValue=(50, 60, 80)), numbers)
+    return photographed(turned(page, numbers.uniform(-4, 4), 490, 80, TABLE), numbers)
 
 
-def bar_of_a_scanner(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = somewhere(image, np.full((300, 300), 255), numbers)
+def bar_of_a_scanner(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = written(image, paper(300, 300, WHITE), (numbers.randint(100), numbers.randint(20, 100)))
     page[:, :12] = 0
-    return ".png", page
+    return page
 
 
-def punch_holes(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = written(image, np.full((500, 350), 235), numbers.randint(20, 280), numbers.randint(80, 130))
+def punch_holes(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = written(image, paper(500, 350), (numbers.randint(20, 280), numbers.randint(80, 130)))
     for y in (100, 400):
-        cv2.circle(page, (40, y), 15, 50, -1, cv2.LINE_AA)
+        cv2.circle(page, (40, y), 15, TABLE, -1, cv2.LINE_AA)
     return photographed(page, numbers)
 
 
-def lines(spacing: int, colour: tuple[int, int, int], breadth: int, crossed: bool = False) -> np.ndarray:
-    paper = np.full((400, 400, 3), 240, np.uint8)
-    for place in range(spacing // 2, 400, spacing):
-        cv2.line(paper, (0, place), (400, place), colour, breadth)
-        if crossed:
-            cv2.line(paper, (place, 0), (place, 400), colour, breadth)
-    return paper
+def blue_rules_and_a_red_margin(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = cv2.line(lines(50, (220, 160, 110), 2), (60, 0), (60, 400), (80, 80, 220), 2)
+    return photographed(somewhere(image, page, numbers), numbers)
 
 
-def blue_rules_and_a_red_margin(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    paper = cv2.line(lines(50, (220, 160, 110), 2), (60, 0), (60, 400), (80, 80, 220), 2)
-    return photographed(somewhere(image, paper, numbers), numbers)
+def sloping_dark_rules(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = written(image, lines(50, (70, 70, 70), 2), (numbers.randint(30, 170), numbers.randint(30, 170)))
+    return photographed(turned(page, numbers.uniform(-2, 2), 360, -20, WHITE), numbers)
 
 
-def sloping_dark_rules(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = somewhere(image, lines(50, (70, 70, 70), 2), numbers, 50)
-    turn = cv2.getRotationMatrix2D((200, 200), numbers.uniform(-1, 1), 1.08)
-    return photographed(cv2.warpAffine(page, turn, (400, 400)), numbers)
-
-
-def squared_paper(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+def squared_paper(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     return photographed(somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), numbers), numbers)
 
 
-def practice_box(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
+def practice_box(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     """One box of three, with a cross in it."""
-    paper = np.full((300, 800), 250, np.uint8)
+    page = paper(300, 800)
     for left in (30, 280, 530):
-        cv2.rectangle(paper, (left, 30), (left + 240, 270), 90, 2)
-        cv2.line(paper, (left, 150), (left + 240, 150), 200, 1)
-        cv2.line(paper, (left + 120, 30), (left + 120, 270), 200, 1)
-    return ".png", written(image, paper, 50, [50, 300, 550][numbers.randint(3)])
+        cv2.rectangle(page, (left, 30), (left + 240, 270), (90, 90, 90), 2)
+        cv2.line(page, (left, 150), (left + 240, 150), (200, 200, 200), 1)
+        cv2.line(page, (left + 120, 30), (left + 120, 270), (200, 200, 200), 1)
+    return written(image, page, (50, 50 + 250 * numbers.randint(3)))
 
 
-def print_below(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    page = written(image, np.full((320, 300), 255), numbers.randint(10, 40), 50)
-    return ".png", cv2.putText(page, "KMNIST no. 17", (30, 290), cv2.FONT_HERSHEY_SIMPLEX, 0.9, 60, 2, cv2.LINE_AA)
+def print_below(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+    page = written(image, paper(320, 300), (numbers.randint(10, 40), 50))
+    return cv2.putText(page, "KMNIST no. 17", (30, 290), cv2.FONT_HERSHEY_SIMPLEX, 0.9, BLACK, 2, cv2.LINE_AA)
 
 
-def red_on_green(image: np.ndarray, numbers: np.random.RandomState) -> tuple[str, np.ndarray]:
-    """The red as bright as the green."""
-    ink = page(image, 200, 400, 400, numbers)[..., None]
-    return photographed(np.array([60, 115, 40]) * (1 - ink) + np.array([39, 39, 214]) * ink, numbers)
-
-
-Kind = Callable[[np.ndarray, np.random.RandomState], tuple[str, np.ndarray]]
 KINDS: list[Kind] = [
     black_on_white,
-    white_on_black,
     filling_the_frame,
     small_on_a_page,
     tiny,
     photograph,
-    scan_16_bit,
-    transparent,
     chalk_on_green,
+    red_on_green,
     table_at_one_side,
     corner_of_a_desk,
     sheet_on_a_dark_table,
@@ -184,7 +159,6 @@ KINDS: list[Kind] = [
     squared_paper,
     practice_box,
     print_below,
-    red_on_green,
 ]
 
 

