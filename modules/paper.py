@@ -83,8 +83,9 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
     """The paper of a picture, H x W, uint8, with its shadows and without the dark ink on it."""
     reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
     side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
-    closed = cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.resize(cv2.blur(closed, (side, side), borderType=cv2.BORDER_REPLICATE), grey.shape[::-1])
+    padded = cv2.copyMakeBorder(reduced, side, side, side, side, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return cv2.resize(cv2.blur(closed, (side, side))[side:-side, side:-side], grey.shape[::-1])
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
