@@ -135,8 +135,8 @@ def require_one(mask: np.ndarray) -> None:
     There are gaps within characters too, but then one part is mostly a plain stroke, and so the edge of its ink little
     more than twice as long as a part.
     """
-    mask = cv2.medianBlur(mask, 5)  # rough ink has long edges too
-    edge = mask - cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=0)
+    smooth = cv2.medianBlur(mask, 5)  # rough ink has long edges too
+    edge = smooth - cv2.erode(smooth, np.ones((3, 3), np.uint8), borderValue=0)
     for axis in (0, 1):
         inked = mask.any(axis=axis).nonzero()[0]
         gaps = np.diff(inked, append=inked[-1]) - 1
