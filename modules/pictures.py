@@ -119,7 +119,7 @@ def strokes_alone(mask: np.ndarray) -> np.ndarray:
     strokes = areas >= SMALLEST_STROKE * areas.max()
     lengths = np.maximum(widths, heights)
     longest = lengths[strokes].max()
-    large = strokes & (lengths > longest / 4)
+    large = strokes & (lengths > longest / 3)
     across = (lefts > (lefts + widths)[large].max()) | (lefts + widths < lefts[large].min())
     along = (tops > (tops + heights)[large].max()) | (tops + heights < tops[large].min())
     small = strokes & (across | along)
