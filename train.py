@@ -17,6 +17,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmn
     return "KMNIST", *kmnist.load()
 
 
-def split(labels: torch.Tensor, train_share: float, by_class: bool) -> list[list[int]]:
+def split(labels: torch.Tensor, train_share: float, by_class: bool) -> Sequence[Sequence[int]]:
     """Indices of the images to train on and of those to validate with: the tutorial's for KMNIST and 0.75."""
     if by_class:
         from modules.folders import divide
@@ -67,8 +68,8 @@ def train_epoch(
     model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
 ) -> tuple[float, float]:
     """Show the network every training image once; returns the mean loss and the accuracy of the answers it gave."""
-    # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing: CrossEntropyLoss, which applies its own
-    # and which alone knows label smoothing, is exact here. Without smoothing it is NLLLoss
+    # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing but rounding: CrossEntropyLoss, which
+    # applies its own and which alone knows label smoothing, is right here. Without smoothing it is NLLLoss
     loss_function = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing) if args.label_smoothing else nn.NLLLoss()
     # sums stay on the device: an .item() in the loop would wait for it in every step
     total_loss, correct = torch.zeros(2, device=args.device)

@@ -117,7 +117,7 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--layers", action="store_true", help=layers)
     sheet = "draw one sheet into this file (.png .jpg ...) and open no windows"
     parser.add_argument("--output", metavar="FILE", type=Path, help=sheet)
-    parser.add_number("--samples", int, 1, 60_000, 10, "how many test images, if there are so many")
+    parser.add_number("--samples", int, 1, 60_000, 10, "how many test images at most")
     parser.add_number("--seed", int, 0, LARGEST_SEED, 42, "which test images")
     parser.add_argument("--folder", metavar="DIR", type=Path, help=FOLDER)
     parser.add_device()
@@ -129,6 +129,8 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
     args.image = [file for path in args.image for file in pictures_in(path)]
     if args.draw and (args.layers or args.output):
         parser.error("argument --draw: not allowed with --layers or --output")
+    if args.folder and (args.draw or args.image):
+        parser.error("argument --folder: not allowed with --draw or --image")
     if not args.output and args.model.is_file() and not has_screen():
         if args.draw:
             fail("--draw opens a window, and there is no screen for it", 2)

@@ -27,7 +27,7 @@ def warp(
         images: N x C x H x W, square, pixels in [0, 1].
         shift: at most this many pixels along each axis, either way.
         rotation: at most this many degrees, either way.
-        scale: at most this share of the size, larger or smaller.
+        scale: the image is divided by at most 1 + this, or 1 - this.
         displacement: at most this many pixels along each axis at each of the control points, either way.
 
     Returns:

@@ -59,7 +59,7 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
         probabilities = classify(seen) if seen.any() else np.zeros(len(names))
         if key == "s" and seen.any():
             note = save(sheet, folder)
-            print(f"[INFO] {note}: {names[probabilities.argmax()]} ({probabilities.max():.1%})")
+            print(f"[INFO] {note}: reads {names[probabilities.argmax()]} ({probabilities.max():.1%})")
         cv2.imshow(window, np.hstack([draw_ink(strokes), draw_panel(seen, probabilities, names, note)]))
     cv2.destroyAllWindows()
 

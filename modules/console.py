@@ -94,4 +94,4 @@ def program() -> Iterator[None]:
         # torch says "out of memory. Tried to allocate" on a GPU and "can't allocate memory" on a CPU
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
             raise
-        fail("not enough memory: try a smaller --batch-size or another --device", 1)
+        fail("not enough memory: try another --device, or a smaller --batch-size in training", 1)

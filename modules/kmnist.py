@@ -38,9 +38,7 @@ def read(part: str) -> Labelled:
     # behind headers of 16 and 8 bytes
     images = np.frombuffer(verified_content(f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(verified_content(f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
-    # the channel comes in last and moves to its place: the memory layout channels_last, in which convolutions are fast
-    pixels = torch.tensor(images).view(-1, 28, 28, 1).movedim(3, 1)
-    return pixels, torch.tensor(labels, dtype=torch.int64)
+    return torch.tensor(images).view(-1, 1, 28, 28), torch.tensor(labels, dtype=torch.int64)
 
 
 def verified_content(name: str) -> bytes:

@@ -41,7 +41,8 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
     second = model.relu2(model.conv2(model.maxpool1(first)))  # 1 x 50 x 8 x 8
     answer = model(batch).exp()
     first, second, answer = (values[0].cpu().numpy() for values in (first, second, answer))
-    filters = [shade_weights(weights) for weights in model.conv1.weight[:, 0].cpu().numpy()]
+    first, second = first[:20].clip(0), second[:50].clip(0)  # what there is room for, should you change the network
+    filters = [shade_weights(weights) for weights in model.conv1.weight[:20, 0].cpu().numpy()]
     brightest = np.unravel_index(first.argmax(), first.shape)
 
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)

@@ -32,6 +32,7 @@ REFUSED = {
     "predict.py --device cuda:99": "cannot be used on this machine",
     "predict.py --mistakes --image drawing.png": "not allowed with",
     "predict.py --draw --layers": "not allowed with",
+    "predict.py --folder . --draw": "not allowed with",
     "predict.py --draw": "opens a window, and there is no screen for it",
     "predict.py --output sheet.doc": "must end in one of",
     "predict.py --output locked/s.png": "Permission denied",

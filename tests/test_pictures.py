@@ -114,6 +114,16 @@ def test_fine_lines_are_made_as_broad_as_a_brush() -> None:
     assert pictures.to_network_input(page).mean() / 255 > 0.08
 
 
+@pytest.mark.parametrize(("left", "right", "own"), [(80, 120, True), (10, 190, False)])
+def test_two_dots_close_together_belong_to_a_character_and_punch_holes_do_not(left: int, right: int, own: bool) -> None:
+    page = np.full((200, 200, 3), 255, np.uint8)
+    cv2.circle(page, (100, 130), 50, (0, 0, 0), 12)
+    cv2.circle(page, (left, 60), 8, (0, 0, 0), -1)
+    cv2.circle(page, (right, 60), 8, (0, 0, 0), -1)
+    image = pictures.to_network_input(page)
+    assert (image[:3, 14].max() < 100) == own  # without the dots the ring alone fills the frame
+
+
 def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
     clean = seen(tmp_path / "page.png", PAGE).astype(int)
     dusty = cv2.circle(cv2.circle(PAGE.copy(), (20, 20), 2, 0, -1), (220, 190), 2, 0, -1)

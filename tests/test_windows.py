@@ -116,7 +116,7 @@ def test_writing_in_the_window(screen: None, pretrained: Path, run: Run) -> None
     assert process.returncode == 0
 
     assert earlier.read_text() == "somebody's own"
-    name, probability = re.fullmatch(rf"\[INFO\] drawing saved as {drawing}: \S (\w+) \((.*)\)\n", line).groups()
+    name, probability = re.fullmatch(rf"\[INFO\] drawing saved as {drawing}: reads \S (\w+) \((.*)\)\n", line).groups()
     done = run("predict.py", "--model", pretrained, "--image", drawing)
     assert f"predicted label: {name} ({probability})" in done.out
 
