@@ -258,7 +258,7 @@ def test_a_lack_of_memory_is_one_line_and_a_defect_is_not_hidden(
         with pytest.raises(RuntimeError, match="shapes"):
             run("train.py", *quick(tmp_path))
         return
-    line = "train.py: error: not enough memory: try a smaller --batch-size or another --device\n"
+    line = "train.py: error: not enough memory: try another --device, or a smaller --batch-size in training\n"
     assert run("train.py", *quick(tmp_path)) == (1, "", line)
 
 
