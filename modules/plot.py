@@ -101,12 +101,13 @@ def drawable(name: str) -> str:
 
 def draw_names(figure: Figure, names: dict[Text, str]) -> None:
     """Lay pictures of those names that are not drawable, made by OpenCV, over their places."""
+    names = {text: name for text, name in names.items() if text.get_text() != name}
+    if not names:
+        return
+    from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
+
     figure.canvas.draw()  # finds the places
     for text, name in names.items():
-        if text.get_text() == name:
-            continue
-        from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
-
         picture = np.full((54, text_width(name, 40) + 8, 3), 255, np.uint8)
         write(picture, name, (0, 40), 40, BLACK)
         box = text.get_window_extent().transformed(figure.transFigure.inverted())
