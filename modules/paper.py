@@ -23,6 +23,8 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     if longest >= LEAST_SIZE:  # in a smaller one there is room for a character alone
         picture = lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
+    if np.array_equal(picture[..., 0], picture[..., 2]):  # no colour, and little time: folders hold thousands
+        channels = channels[:1]
     levels = [np.percentile(channel, [0.5, 50, 99.5]) for channel in channels]
     most = int(np.argmax(np.ptp(levels, axis=1)))
     channel, (darkest, paper, lightest) = channels[most], levels[most]
