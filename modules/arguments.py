@@ -53,7 +53,9 @@ class Parser(argparse.ArgumentParser):
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
 
-    def require_writable(self, flag: str, path: Path) -> None:
+    def require_writable(self, flag: str, path: Path, folder: Path | None) -> None:
+        if folder and Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parent.parents:
+            self.error(f"argument {flag}: {path} lies among the pictures in {folder}, which are read by this run")
         try:
             check_writable(path)
         except (OSError, ValueError) as error:
@@ -95,8 +97,8 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(endings)}")
     if same_file(args.model, args.plot):
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
-    parser.require_writable("-m/--model", args.model)
-    parser.require_writable("-p/--plot", args.plot)
+    parser.require_writable("-m/--model", args.model, args.folder)
+    parser.require_writable("-p/--plot", args.plot, args.folder)
     return args
 
 
@@ -140,7 +142,7 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
             parser.error(f"argument --output: {str(args.output)!r} must end in one of {' '.join(SHEET_ENDINGS)}")
         if any(same_file(args.output, path) for path in [args.model, *args.image]):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
-        parser.require_writable("--output", args.output)
+        parser.require_writable("--output", args.output, args.folder)
     return args
 
 

@@ -40,6 +40,9 @@ REFUSED = {
     "predict.py --image ./drawing.png --output link.png": "would be overwritten",
     "predict.py --image model-predictions.png": "would be overwritten",
     "predict.py --image .": "would be overwritten",
+    "train.py --folder . --model class/there.png": "lies among the pictures",
+    "train.py --folder . --plot class/there.png": "lies among the pictures",
+    "predict.py --folder . --output class/there.png": "lies among the pictures",
 }
 
 
@@ -55,7 +58,7 @@ def test_bad_arguments_are_refused_before_the_work(
     script, *flags = command.split(" ")
     required = ["-m", "model.pth"] + ["-p", "p.png"] * (script == "train.py")
     monkeypatch.chdir(pretrained.parent)
-    for name in ("drawing.png", "model-predictions.png", "protected.png", "locked/there.png"):
+    for name in ("drawing.png", "model-predictions.png", "protected.png", "locked/there.png", "class/there.png"):
         save_picture(Path(name), np.eye(28))
     for link, target in (("model.png", "model.pth"), ("link.png", "drawing.png")):
         os.link(target, link)
