@@ -85,7 +85,7 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
     display = ConfusionMatrixDisplay(confusion * (1 - np.eye(len(classes), dtype=int)), display_labels=classes)
     display.plot(include_values=not many, cmap="Reds", ax=panel, colorbar=False, text_kw={"fontsize": "small"})
     for field, text in np.ndenumerate(display.text_) if not many else ():
-        text.set_text(confusion[field] or "")
+        text.set(text=confusion[field] or "", in_layout=False)  # inside its panel; asking each takes time
     panel.set_title("Test images", fontsize="medium")
     panel.set(xlabel="read as", ylabel="is")
     panel.tick_params(labelsize="x-small" if many else "medium")

@@ -50,7 +50,10 @@ def start(*flags: object) -> subprocess.Popen:
 def act(*words: object) -> str:
     """What a person does with keys and mouse, in the words of xdotool; %1 is the window."""
     command = ["xdotool", "search", "--sync", "--onlyvisible", "--name", "^LeNet$", *map(str, words)]
-    return subprocess.check_output(command, timeout=PATIENCE, text=True)
+    end = time.monotonic() + PATIENCE
+    while (done := subprocess.run(command, capture_output=True, timeout=PATIENCE, text=True, check=False)).returncode:
+        assert time.monotonic() < end, done.stderr  # it gives up where any window vanishes while it searches
+    return done.stdout
 
 
 def write(stroke: list[tuple[int, int]]) -> None:
