@@ -10,7 +10,7 @@ beside the model. --layers shows what happens inside the network. A model of the
 test images right.
 """
 
-from modules.console import complain, fail, printable, program
+from modules.console import BadInput, complain, printable, program
 
 import argparse
 import sys
@@ -63,11 +63,11 @@ def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
         print(f"[INFO] loading the pictures in {printable(args.folder)}...")
         classes, _, (images, labels) = folders.load(args.folder)
         if odd := set(classes) ^ set(saved["classes"]):
-            fail(f"{args.folder} and {args.model} must have the same classes, and {min(odd)} is in one of them only", 2)
+            raise BadInput(f"{args.folder} and {args.model} must have the same classes, and {min(odd)} is in one alone")
         return images, torch.tensor([saved["classes"].index(name) for name in classes])[labels]
     if not knows_kana(saved):
         where = f"the pictures that {args.model} was tested with are in the folder {saved['dataset']}"
-        fail(f"{where}: name it with --folder, or other pictures with --image", 2)
+        raise BadInput(f"{where}: name it with --folder, or other pictures with --image")
     print("[INFO] loading the KMNIST test dataset...")
     return kmnist.read("t10k")
 

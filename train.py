@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import DataLoader, random_split
+from torch.utils.data import random_split
 from tqdm import tqdm
 
 from modules import checkpoint, kmnist
@@ -65,7 +65,7 @@ def split(labels: torch.Tensor, train_share: float, by_class: bool) -> Sequence[
 
 
 def train_epoch(
-    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
+    model: LeNet, train_set: Images, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
 ) -> tuple[float, float]:
     """Show the network every training image once; returns the mean loss and the accuracy of the answers it gave."""
     # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing but rounding: CrossEntropyLoss, which
@@ -75,6 +75,7 @@ def train_epoch(
     total_loss, correct = torch.zeros(2, device=args.device)
 
     model.train()
+    loader = make_loader(train_set, args.batch_size, shuffle=True)
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
         if args.augment:
             images = warp(images)
@@ -92,8 +93,7 @@ def train_epoch(
         log_probs = log_probs.detach()
         total_loss += nn.functional.nll_loss(log_probs, labels, reduction="sum")
         correct += (log_probs.argmax(1) == labels).sum()
-    count = len(loader.dataset)
-    return total_loss.item() / count, correct.item() / count
+    return total_loss.item() / len(train_set), correct.item() / len(train_set)
 
 
 @torch.inference_mode()
@@ -112,15 +112,15 @@ def evaluate(model: LeNet, dataset: Images) -> tuple[float, float, torch.Tensor]
 
 def train(model: LeNet, train_set: Images, validation_set: Images, args: argparse.Namespace, run: dict) -> None:
     """All epochs; `run` has the weights and the curves of the complete ones at any moment."""
-    loader = make_loader(train_set, args.batch_size, shuffle=True)
     # Adam, its weight decay decoupled; fused: one kernel for all weights, which not every backend has
     fused = args.device.type in ("cpu", "cuda")
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=fused)
-    scheduler = OneCycleLR(optimizer, args.lr, total_steps=args.epochs * len(loader)) if args.one_cycle else None
+    steps = args.epochs * math.ceil(len(train_set) / args.batch_size)
+    scheduler = OneCycleLR(optimizer, args.lr, total_steps=steps) if args.one_cycle else None
     curves: dict[str, list[float]] = {}
     start = time.perf_counter()
     for epoch in range(1, args.epochs + 1):
-        train_loss, train_acc = train_epoch(model, loader, optimizer, scheduler, args)
+        train_loss, train_acc = train_epoch(model, train_set, optimizer, scheduler, args)
         val_loss, val_acc, _ = evaluate(model, validation_set)
         if not math.isfinite(train_loss + val_loss):
             kept = "; the epochs before it are kept" if curves else ""

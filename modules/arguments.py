@@ -1,6 +1,6 @@
 """The flags of both scripts; all that can be refused is refused here, before any work is done."""
 
-from modules.console import fail, printable
+from modules.console import BadInput, printable
 
 import argparse
 import os
@@ -73,19 +73,15 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png .svg ...)")
     add("--folder", metavar="DIR", type=Path, help=FOLDER)
-    share = "share of the training set that is trained on, the rest validates"
-    add_number("--train-split", float, 0.001, 0.999, 0.75, share)
+    add_number("--train-split", float, 0.001, 0.999, 0.75, "share of the images to train on; the rest validate")
     add("--augment", action="store_true", help="warp each training image at random, anew in each epoch")
     add_number("--epochs", int, 1, 10_000, 10, "passes over the training images")
     add_number("--batch-size", int, 1, 60_000, 64, "images in one step")
-    add_number("--lr", float, 1e-8, 1e8, 1e-3, "Adam's learning rate; the peak of the cycle with --one-cycle")
-    cycle = "raise the learning rate to its peak, then lower it to almost 0; Adam's beta1 goes the other way"
-    add("--one-cycle", action="store_true", help=cycle)
+    add_number("--lr", float, 1e-8, 1e8, 1e-3, "Adam's learning rate; its peak with --one-cycle")
+    add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number("--label-smoothing", float, 0, 0.99, 0.0, "share of each label that is spread over all classes")
-    decay = "share of each weight, times the learning rate, that a step takes away"
-    add_number("--weight-decay", float, 0, 10, 0.0, decay)
-    amp = "train in bfloat16: same accuracy, faster on processors that have it, much slower on others"
-    add("--amp", action="store_true", help=amp)
+    add_number("--weight-decay", float, 0, 10, 0.0, "share of each weight, times --lr, that a step takes away")
+    add("--amp", action="store_true", help="bfloat16: as accurate, faster where a processor has it, else much slower")
     parser.add_device()
     add_number("--seed", int, 0, LARGEST_SEED, 42, "random numbers for weights, shuffling and warps")
 
@@ -109,19 +105,16 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
         epilog="example: python predict.py --model output/model.pth --image drawing.png",
         allow_abbrev=False,
     )
-    parser.add_argument("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
-    what = parser.add_mutually_exclusive_group().add_argument
-    images = "these pictures, or folders of them, not the test images"
-    what("--image", metavar="FILE", type=Path, nargs="+", default=[], help=images)
+    add, what = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
+    add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
+    what("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders of them")
     what("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
     what("--draw", action="store_true", help="a window to write in, which is read after every stroke")
-    layers = "show the inside of the network for each image"
-    parser.add_argument("--layers", action="store_true", help=layers)
-    sheet = "draw one sheet into this file (.png .jpg ...) and open no windows"
-    parser.add_argument("--output", metavar="FILE", type=Path, help=sheet)
+    add("--layers", action="store_true", help="show the inside of the network for each image")
+    add("--output", metavar="FILE", type=Path, help="a sheet (.png .jpg ...) to draw instead of opening windows")
     parser.add_number("--samples", int, 1, 60_000, 10, "how many test images at most")
     parser.add_number("--seed", int, 0, LARGEST_SEED, 42, "which test images")
-    parser.add_argument("--folder", metavar="DIR", type=Path, help=FOLDER)
+    add("--folder", metavar="DIR", type=Path, help=FOLDER)
     parser.add_device()
 
     args = parser.parse_args(argv)
@@ -133,9 +126,9 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("argument --draw: not allowed with --layers or --output")
     if args.folder and (args.draw or args.image):
         parser.error("argument --folder: not allowed with --draw or --image")
-    if not args.output and args.model.is_file() and not has_screen():
+    if not args.output and os.path.isfile(args.model) and not has_screen():
         if args.draw:
-            fail("--draw opens a window, and there is no screen for it", 2)
+            raise BadInput("--draw opens a window, and there is no screen for it")
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
     if args.output:
         if args.output.suffix.lower() not in SHEET_ENDINGS:
@@ -147,5 +140,5 @@ def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def same_file(one: Path, other: Path) -> bool:
-    there = one.exists() and other.exists()  # then under two names, perhaps
-    return one.samefile(other) if there else os.path.realpath(one) == os.path.realpath(other)
+    there = os.path.exists(one) and os.path.exists(other)  # then under two names, perhaps
+    return os.path.samefile(one, other) if there else os.path.realpath(one) == os.path.realpath(other)

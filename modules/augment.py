@@ -2,8 +2,7 @@
 
 Writers place, tilt, size and bend the same character differently. Simard, Steinkraus and Platt, "Best Practices for
 Convolutional Neural Networks Applied to Visual Document Analysis" (2003), showed for handwritten digits that training
-on such distortions is worth more than changes to the network. The default sizes were chosen on KMNIST's validation
-images.
+on such distortions is worth more than changes to the network. Their sizes were chosen on KMNIST's validation images.
 """
 
 import math
@@ -11,41 +10,32 @@ import math
 import torch
 from torch.nn import functional
 
+# each at most, either way
+SHIFT = 2.0  # pixels along each axis
+ROTATION = 10.0  # degrees
+SCALE = 0.10  # the image is divided by 1 + this
+DISPLACEMENT = 1.0  # pixels along each axis, at each control point
 CONTROL_POINTS = 6  # along each side of the image
 
 
-def warp(
-    images: torch.Tensor,
-    shift: float = 2.0,
-    rotation: float = 10.0,
-    scale: float = 0.10,
-    displacement: float = 1.0,
-) -> torch.Tensor:
-    """Warp each image of a batch in its own way, drawn from torch's random numbers.
+def warp(images: torch.Tensor) -> torch.Tensor:
+    """Warp each image of a batch, N x C x H x W, square, pixels in [0, 1], in its own way, drawn from torch's numbers.
 
-    Args:
-        images: N x C x H x W, square, pixels in [0, 1].
-        shift: at most this many pixels along each axis, either way.
-        rotation: at most this many degrees, either way.
-        scale: the image is divided by at most 1 + this, or 1 - this.
-        displacement: at most this many pixels along each axis at each of the control points, either way.
-
-    Returns:
-        A new tensor of the same shape, on the same device; what comes in from outside of an image is black.
+    Returns a new tensor of the same shape, on the same device; what comes in from outside of an image is black.
     """
     count, size = len(images), images.shape[-1]
     half = (size - 1) / 2  # pixels in one unit of grid_sample's coordinates, in which the image spans -1 to 1
 
     # one number from -1 to 1 for each image and each kind of change
     turn, growth, right, down = torch.rand(4, count, device=images.device).mul(2).sub(1)
-    angle = turn * math.radians(rotation)
-    cos, sin = angle.cos() * (1 + growth * scale), angle.sin() * (1 + growth * scale)
-    right, down = right * shift / half, down * shift / half
+    angle = turn * math.radians(ROTATION)
+    cos, sin = angle.cos() * (1 + growth * SCALE), angle.sin() * (1 + growth * SCALE)
+    right, down = right * SHIFT / half, down * SHIFT / half
     matrix = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(count, 2, 3)
 
     # a coarse grid of control points takes the affine map and the random displacement; enlarged to one point for each
     # pixel, bilinearly, it holds the affine map unchanged and the displacement smoothed
     points = functional.affine_grid(matrix, [count, 1, CONTROL_POINTS, CONTROL_POINTS], align_corners=True)
-    points = points + torch.rand_like(points).mul(2).sub(1) * (displacement / half)
+    points = points + torch.rand_like(points).mul(2).sub(1) * (DISPLACEMENT / half)
     grid = functional.interpolate(points.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=True)
     return functional.grid_sample(images, grid.permute(0, 2, 3, 1), align_corners=True)

@@ -4,13 +4,10 @@ The tutorial's loader fetches one image at a time and sends each through PIL and
 is one indexing operation on a tensor: 1 us an image, with the same bits.
 """
 
-from collections.abc import Iterator
-
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-# larger batches than in training are faster where no gradients are kept
-EVALUATION_BATCH = 250
+EVALUATION_BATCH = 250  # larger than in training: faster where no gradients are kept
 
 
 def pixels(images: torch.Tensor) -> torch.Tensor:
@@ -39,22 +36,8 @@ class Images(Dataset):
         return pixels(self.images[indices]), self.labels[indices]
 
 
-class IndexBatches(Sampler[torch.Tensor]):
-    """The indices of one batch after the other, as tensors on the images' device; in random order if `shuffle`."""
-
-    def __init__(self, dataset: Images, batch_size: int, shuffle: bool) -> None:
-        self.count, self.device = len(dataset), dataset.labels.device
-        self.batch_size, self.shuffle = batch_size, shuffle
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        order = torch.randperm if self.shuffle else torch.arange
-        return iter(order(self.count, device=self.device).split(self.batch_size))
-
-    def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
-
-
 def make_loader(dataset: Images, batch_size: int, shuffle: bool = False) -> DataLoader:
-    """A DataLoader over batches of (images, N x C x H x W, float32 in [0, 1]; labels, N, int64)."""
-    # batch_size=None: the sampler already yields whole batches, there is nothing left to collate
-    return DataLoader(dataset, sampler=IndexBatches(dataset, batch_size, shuffle), batch_size=None)
+    """A DataLoader for one pass over all images: batches of images, N x C x H x W, float32 in [0, 1], and labels."""
+    order = (torch.randperm if shuffle else torch.arange)(len(dataset), device=dataset.labels.device)
+    # batch_size=None: the indices of a whole batch are one index here, there is nothing left to collate
+    return DataLoader(dataset, sampler=order.split(batch_size), batch_size=None)

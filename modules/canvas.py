@@ -1,6 +1,6 @@
 """A window to write in: what the network reads in a character while a person writes it."""
 
-from modules.console import printable
+from modules.console import on_interrupts, printable
 
 from collections.abc import Callable
 from itertools import count
@@ -16,23 +16,21 @@ from modules.pictures import SIZE, PictureError, to_network_input
 PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels: 99% of 500 training images, thinned and written again with it, are read right, large or small
-NEAREST = 3  # pixels between two points of a stroke: the trembling of a slow hand is no part of it
+WINDOW = "LeNet"
 KEYS = ["c   clear", "z   undo", "s   save", "q   end"]
 
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
 def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: Path) -> None:
-    """Open the window; return when it is closed.
+    """Open the window; return when it is closed. Drawings are saved in `folder`.
 
-    Args:
-        classify: gives the probability of each class for an image, 28 x 28, uint8, light on dark.
-        names: of the classes.
-        folder: where drawings are saved.
+    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8, light on dark.
     """
-    window = "LeNet"
     strokes: list[Stroke] = []
     pen: Stroke = []
+    interrupts: list[int] = []
+    on_interrupts(lambda number, _: interrupts.append(number))  # in the midst of on_mouse, OpenCV would lose it
 
     def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
         nonlocal pen
@@ -40,13 +38,15 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
             pen = [(x, y)]
             if x < PAPER:
                 strokes.append(pen)
-        elif flags & cv2.EVENT_FLAG_LBUTTON and pen and max(abs(x - pen[-1][0]), abs(y - pen[-1][1])) >= NEAREST:
+        elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
-    windows.open_window(window, PAPER + PANEL, PAPER)
-    cv2.setMouseCallback(window, on_mouse)
+    windows.open_window(WINDOW, PAPER + PANEL, PAPER)
+    cv2.setMouseCallback(WINDOW, on_mouse)
     drawn = None
-    while (key := windows.read_key(window)) != "q":
+    while (key := windows.read_key(WINDOW)) != "q":
+        if interrupts:
+            raise KeyboardInterrupt
         if key == "c":
             strokes.clear()
         elif key == "z":
@@ -60,7 +60,7 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
         if key == "s" and seen.any():
             note = save(sheet, folder)
             print(f"[INFO] {note}: reads {names[probabilities.argmax()]} ({probabilities.max():.1%})")
-        cv2.imshow(window, np.hstack([draw_ink(strokes), draw_panel(seen, probabilities, names, note)]))
+        cv2.imshow(WINDOW, np.hstack([draw_ink(strokes), draw_panel(seen, probabilities, names, note)]))
     cv2.destroyAllWindows()
 
 
@@ -77,8 +77,8 @@ def smooth(stroke: Stroke) -> np.ndarray:
     """Round the corners of a line, N x 2, by cutting them twice (Chaikin, 1974); its ends stay."""
     points = np.array(stroke * 2 if len(stroke) == 1 else stroke, np.float32)
     for _ in range(2):
-        start, end = points[:-1], points[1:]
-        cut = np.stack([0.75 * start + 0.25 * end, 0.25 * start + 0.75 * end], axis=1)
+        steps = points[1:] - points[:-1]
+        cut = np.stack([points[:-1] + steps / 4, points[1:] - steps / 4], axis=1)
         points = np.concatenate([points[:1], cut.reshape(-1, 2), points[-1:]])
     return points
 

@@ -38,9 +38,8 @@ def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
         OSError: the file cannot be written; an existing one is intact.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()}
-    channels = state_dict["conv1.weight"].shape[1]
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "version": VERSION, "state_dict": weights, "channels": channels, **about}, buffer)
+    torch.save({"format": FORMAT, "version": VERSION, "state_dict": weights, **about}, buffer)
     write_whole(path, buffer.getvalue())
 
 
@@ -61,11 +60,9 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
         return rebuild(checkpoint), checkpoint
     except BadInput as error:
         raise BadInput(f"{path} {error}") from None
-    except FileNotFoundError:
-        cure = f"write one with 'python train.py --model {path} --plot plot.png'"
-        raise BadInput(f"{path} does not exist: {cure}") from None
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror})") from None
+        cure = f"write a model with 'python train.py --model {path} --plot plot.png'"
+        raise BadInput(f"{path} cannot be read ({error.strerror}): {cure}") from None
     except Exception as error:  # torch's reader fails in many ways on a broken file; each means the same to the user
         fault = "is damaged: train again to replace it"
         if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
@@ -81,9 +78,9 @@ def read_bounded(path: Path) -> bytes:
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise BadInput("is not a model that train.py wrote (or only a part of one): train again to replace it")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # torch stores its records uncompressed, one after the other
-        if sum(entry.file_size for entry in archive.infolist()) > len(content):
-            raise BadInput("is packed in another way than a model that train.py wrote")
+        # torch stores its records uncompressed, and does not look at their checksums
+        if sum(entry.file_size for entry in archive.infolist()) > len(content) or archive.testzip():
+            raise BadInput("is damaged, or packed in another way than a model that train.py wrote")
     return content
 
 

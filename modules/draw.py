@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from imutils import build_montages
 
+from modules.paper import scaled
+
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
@@ -29,7 +31,7 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, col
 
     The text gets smaller where it would not fit (OpenCV 5 wraps a long line onto the next one), and shorter in the end.
     """
-    text = in_letters(text)
+    text = "".join(map(letter, text))
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 10 and text_width(text, size) > room:
         size -= 1
@@ -42,30 +44,23 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, col
 
 
 def text_width(text: str, size: int) -> int:
-    text = in_letters(text)
+    text = "".join(map(letter, text))
     if FONT:
         return cv2.getTextSize((100_000, 1000), text, (0, 0), FONT, size)[2]
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 36, 1 + size // 25)[0][0]
 
 
-def in_letters(text: str) -> str:
-    """A text with each character spelt out that OpenCV cannot draw."""
-    return "".join(character if has_letter(character) else spelt_out(character) for character in text)
-
-
 @functools.cache
-def has_letter(character: str) -> bool:
-    """Whether OpenCV can draw a character; it draws a question mark where it cannot."""
-    if character.isascii() or not FONT:
-        return character.isascii()
-    drawn = np.zeros((2, 40, 60), np.uint8)
-    for canvas, text in zip(drawn, (character, "?"), strict=True):
-        cv2.putText(canvas, text, (10, 30), 255, FONT, 30)
-    return (drawn[0] != drawn[1]).any()
-
-
-def spelt_out(character: str) -> str:
-    """A character in ASCII: a for ä, ka for か, 6f22 for 漢, in general the end of its name in Unicode."""
+def letter(character: str) -> str:
+    """A character, or where OpenCV cannot draw it, its name: a for ä, ka for か, 6f22 for 漢, the end of Unicode's."""
+    if character.isascii():
+        return character
+    if FONT:  # which draws a question mark for what it lacks
+        drawn = np.zeros((2, 40, 60), np.uint8)
+        for canvas, text in zip(drawn, (character, "?"), strict=True):
+            cv2.putText(canvas, text, (10, 30), 255, FONT, 30)
+        if (drawn[0] != drawn[1]).any():
+            return character
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return plain or re.split("[ -]", unicodedata.name(character, ""))[-1].lower()
 
@@ -90,9 +85,7 @@ def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -
 
 def fit(picture: np.ndarray) -> np.ndarray:
     """Any picture, H x W x 3, inside a square of PICTURE pixels, its aspect kept."""
-    longest = max(picture.shape[:2])
-    size = [max(1, round(side * PICTURE / longest)) for side in picture.shape[1::-1]]
-    inside = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if longest > PICTURE else cv2.INTER_NEAREST)
+    inside = scaled(picture, PICTURE)
     below, right = PICTURE - inside.shape[0], PICTURE - inside.shape[1]
     border = (below // 2, below - below // 2, right // 2, right - right // 2)
     return cv2.copyMakeBorder(inside, *border, cv2.BORDER_CONSTANT, value=(225, 225, 225))

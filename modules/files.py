@@ -8,8 +8,7 @@ from pathlib import Path
 def check_writable(path: Path) -> None:
     """Create the folder of `path` and prove that a file can be written there; leaves an existing file untouched.
 
-    Raises:
-        OSError: the file cannot be written; its text names the place.
+    Raises OSError, whose text names the place, if it cannot.
     """
     target = Path(os.path.realpath(path))
     try:

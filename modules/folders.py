@@ -46,26 +46,26 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
 
 def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
     """The classes of a folder, its picture files, and the number of the class of each. Raises BadInput as `load`."""
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset  # take a second to import
+    from torchvision.datasets.folder import find_classes  # takes a second to import
 
     try:
-        names, numbers = find_classes(folder)
-        found = make_dataset(folder, numbers, IMG_EXTENSIONS, allow_empty=True)
+        names, _ = find_classes(folder)
     except OSError as error:
         raise BadInput(f"{folder} is no folder of classes: {error.strerror or 'it has no folders in it'}") from None
     classes = [unicodedata.normalize("NFC", name) for name in names]  # macOS may take the accents of names apart
     if not 2 <= len(classes) <= MOST_CLASSES:
         what = f"has {len(classes)} sub-folders, and a network tells 2 to {MOST_CLASSES} classes apart"
         raise BadInput(f"{folder} {what}: make one sub-folder of pictures for each character")
-    for name in classes:
+    same = [name if len(name) == 1 else name.casefold() for name in classes]  # a and A are two, ki and Ki likely one
+    for name, others in zip(classes, same, strict=True):
         if not is_name(name):
             raise BadInput(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
-        # a and A are two characters, ki and Ki more likely one
-        if len(name) > 1 and sum(other.casefold() == name.casefold() for other in classes) > 1:
-            raise BadInput(f"{folder} has classes that differ in case only, {name} among them: make them one")
-    labels = torch.tensor([label for _, label in found], dtype=torch.int64)
+        if same.count(others) > 1:
+            raise BadInput(f"{folder} has several classes named {name}, or so but for case: make them one")
+    paths = [pictures_in(folder / name) for name in names]
+    labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([*map(len, paths)]))
     require_enough(folder, classes, labels)
-    return classes, [Path(path) for path, _ in found], labels
+    return classes, [path for part in paths for path in part], labels
 
 
 def require_enough(folder: Path, classes: list[str], labels: torch.Tensor) -> None:
@@ -113,14 +113,13 @@ def divide(labels: torch.Tensor, share: float, seed: int) -> tuple[np.ndarray, n
 def pictures_in(path: Path) -> list[Path]:
     """The picture files in a folder, deeper ones too, in order of name; a path that is no folder stands for itself.
 
-    Raises:
-        BadInput: there are none.
+    Raises BadInput: there are none.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
     if not files:
-        raise BadInput(f"{path} has no pictures in it ({' '.join(IMG_EXTENSIONS)})")
+        raise BadInput(f"{path} has no pictures in it")
     return files

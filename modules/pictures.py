@@ -6,6 +6,7 @@ of the middle of the frame in 90% (ink: above 64 of 255). The ink is broad: over
 """
 
 import io
+import os
 from pathlib import Path
 
 import cv2
@@ -23,9 +24,9 @@ SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
 WIDE_GAP = 0.2  # of the longer part's length, see require_one
 INTRICATE = 3.75  # of the longer part's length; 0.5% of KMNIST's characters come so far, and of pairs of them 70%
 
-# a broken file is this project's to report, in one line
-SILENT = 0
-(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(SILENT)
+# a broken file is this project's to report, in one line; and a header says how a picture of any size was held
+(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
+Image.MAX_IMAGE_PIXELS = None
 
 
 class PictureError(Exception):
@@ -35,14 +36,11 @@ class PictureError(Exception):
 def read_picture(path: Path) -> np.ndarray:
     """Read a picture in any format that OpenCV knows: 8 or 16 bits, grey, colour or with alpha.
 
-    Returns:
-        H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.
-
-    Raises:
-        PictureError: the file is missing, unreadable or no picture.
+    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light. Raises
+    PictureError: the file is missing, unreadable or no picture.
     """
     try:
-        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
+        if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
             raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
         content = path.read_bytes()  # cv2.imread fails on non-ASCII paths on some systems
     except OSError as error:
@@ -85,16 +83,10 @@ def over_paper(picture: np.ndarray) -> np.ndarray:
 
 
 def to_network_input(picture: np.ndarray) -> np.ndarray:
-    """Find the character in a picture and frame it as KMNIST frames its characters.
+    """Find the character in a picture, H x W x 3, uint8, and frame it as KMNIST frames its characters.
 
-    Args:
-        picture: H x W x 3, uint8; dark ink on light paper or light ink on a dark ground.
-
-    Returns:
-        28 x 28, uint8, light on dark.
-
-    Raises:
-        PictureError: there is no ink in the picture, or more than one character.
+    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark. Raises PictureError:
+    there is no ink in the picture, or more than one character.
     """
     ink = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

@@ -38,11 +38,9 @@ def draw_plot(
 
     Args:
         history: train_loss, val_loss, train_acc and val_acc, one number for each epoch.
-        dataset: its name.
         augmented: whether the training images were warped, which makes them harder than the validation images.
-        ending: one of `plot_endings`; the picture file's content is returned.
+        ending: one of `plot_endings`, of the picture file whose content is returned.
         confusion: how many images of class i (row) were read as class j (column), classes x classes.
-        classes: their names.
     """
     rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
     shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}

@@ -45,8 +45,12 @@ def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zi
             archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
 
 
+def flip(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+
+
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (Path.unlink, "does not exist: write one with"),
+    "missing": (Path.unlink, "cannot be read (No such file or directory): write a model with"),
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not a file"),
     "giant": (lambda path: os.truncate(path, 2**27), "is not a file of at most 64 MiB"),
     "no permission": (lambda path: None, "cannot be read (Permission denied)"),
@@ -54,6 +58,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "last half": (lambda path: path.write_bytes(path.read_bytes()[800_000:]), "packed in another way"),
     "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "packed in another way"),
     "a flipped byte": (lambda path: repack(path, b"state_dict", b"state_d\xffct"), "is damaged"),
+    "a flipped weight": (lambda path: path.write_bytes(flip(path.read_bytes(), 1_000_000)), "is damaged"),
     "a command inside": (changed(history=Command()), "could run any code"),
     "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "could run any code"),
     "bare weights": (lambda path: torch.save(WEIGHTS, path), "not a model"),
