@@ -19,18 +19,25 @@ LONG = 0.6  # of a sheet's side: rules are longer
 def extract_ink(picture: np.ndarray) -> np.ndarray:
     """How much each pixel differs from the paper around it, H x W, uint8, whichever of the two is the darker."""
     longest = max(picture.shape[:2])
+    small = longest < LEAST_SIZE  # there is room for a character alone
     picture = scaled(picture, np.clip(longest, LEAST_SIZE, WORKING_SIZE))
-    if longest >= LEAST_SIZE:  # in a smaller one there is room for a character alone
-        picture = lone_sheet(picture)
+    picture = picture if small else lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
     if np.array_equal(picture[..., 0], picture[..., 2]):  # no colour, and little time: folders hold thousands
         channels = channels[:1]
-    levels = [np.percentile(channel, [0.5, 50, 99.5]) for channel in channels]
-    most = int(np.argmax(np.ptp(levels, axis=1)))
-    channel, (darkest, paper, lightest) = channels[most], levels[most]
+    shades = [levels(channel, [0.005, 0.5, 0.995]) for channel in channels]
+    most = int(np.argmax(np.ptp(shades, axis=1)))
+    channel, (darkest, paper, lightest) = channels[most], shades[most]
     if paper - darkest < lightest - paper:
         channel = 255 - channel
-    return without_rules(cv2.subtract(blank_sheet(channel), channel))
+    ink = cv2.subtract(blank_sheet(channel), channel)
+    return ink if small else without_rules(ink)
+
+
+def levels(grey: np.ndarray, shares: list[float], mask: np.ndarray | None = None) -> np.ndarray:
+    """The grey levels that these shares of the pixels of a picture, H x W, uint8, do not exceed."""
+    counts = cv2.calcHist([grey], [0], mask, [256], [0, 256]).cumsum()
+    return np.searchsorted(counts, np.array(shares) * counts[-1])
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:

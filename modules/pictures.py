@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, Image
 
-from modules.paper import extract_ink
+from modules.paper import extract_ink, levels
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -21,8 +21,8 @@ OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced w
 LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training images
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
-WIDE_GAP = 0.2  # of the longer part's length, see require_one
-INTRICATE = 3.75  # of the longer part's length; 0.5% of KMNIST's characters come so far, and of pairs of them 70%
+# two characters, see require_one; in lengths of the longer part, from training images, pairs of them and rendered fonts
+APART, PART_EDGE, WHOLE_EDGE = 1.0, 2.25, 7.75
 
 # a broken file is this project's to report, in one line; and a header says how a picture of any size was held
 (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
@@ -97,7 +97,7 @@ def to_network_input(picture: np.ndarray) -> np.ndarray:
     x, y, width, height = cv2.boundingRect(mask)
 
     # from half the threshold (paper, shadows) to the full colour of most ink
-    full = np.percentile(ink[mask > 0], 75)
+    full = levels(ink, [0.75], mask)[0]
     ink = np.clip((ink - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
     ink *= cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
     return frame(ink[y : y + height, x : x + width])
@@ -124,21 +124,21 @@ def strokes_alone(mask: np.ndarray) -> np.ndarray:
 def require_one(mask: np.ndarray) -> None:
     """Raise PictureError where strokes, H x W, 0 or 255, are those of two characters, side by side or stacked.
 
-    There are gaps within characters too, but then one part is mostly a plain stroke, and so the edge of its ink little
-    more than twice as long as a part.
+    There are gaps within characters too, but few so wide or so far in, with so much edge of ink on both sides.
     """
-    smooth = cv2.medianBlur(mask, 5)  # rough ink has long edges too
-    edge = smooth - cv2.erode(smooth, np.ones((3, 3), np.uint8), borderValue=0)
     for axis in (0, 1):
         inked = mask.any(axis=axis).nonzero()[0]
-        gaps = np.diff(inked, append=inked[-1]) - 1
-        if gaps.max() <= 0:
-            continue
-        parts = np.split(edge, [inked[gaps.argmax()] + 1], axis=1 - axis)
-        longest = max(max(cv2.boundingRect(part)[2:]) for part in parts)
-        edges = [np.count_nonzero(part) for part in parts]
-        if gaps.max() > WIDE_GAP * longest and min(edges) > INTRICATE * longest:
-            raise PictureError("shows more than one character: cut one out")
+        gaps = np.diff(inked) - 1
+        for index in gaps.nonzero()[0]:
+            cut = [inked[index] + 1]
+            boxes = [cv2.boundingRect(part)[2:] for part in np.split(mask, cut, 1 - axis)]
+            longest, narrower = np.max(boxes), min(box[axis] for box in boxes)
+            if narrower + 2 * gaps[index] > APART * longest:
+                smooth = cv2.medianBlur(mask, 5)  # rough ink has long edges too
+                edge = smooth - cv2.erode(smooth, np.ones((3, 3), np.uint8), borderValue=0)
+                edges = [np.count_nonzero(part) for part in np.split(edge, cut, 1 - axis)]
+                if min(edges) > PART_EDGE * longest and sum(edges) > WHOLE_EDGE * longest:
+                    raise PictureError("shows more than one character: cut one out")
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

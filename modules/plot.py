@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 # numpy before 2.4 measures floats when it is first asked about them, and complains if denormals are off by then
 np.finfo(np.float32), np.finfo(np.float64)
+LONGEST_LABEL = 15  # characters of a class name
 MOST_COUNTS = 15  # classes up to which a number fits into each field of the confusion matrix
 
 
@@ -45,13 +46,14 @@ def draw_plot(
     rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
     shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}
     # names may have a $ in them; and a personal matplotlibrc, with TeX say, changes no plot
-    with plt.style.context(["ggplot", {"text.parse_math": False}], after_reset=True):
+    with plt.style.context(["ggplot", {"text.parse_math": False, "legend.framealpha": 1}], after_reset=True):
         figure, panels = plt.subplot_mosaic(rooms, layout="constrained", **shape)
         title = f"Training Loss and Accuracy on Dataset: {dataset}"
         names = {figure.suptitle(drawable(title)): title}
         for quantity, title in (("loss", "Loss"), ("acc", "Accuracy")):
             draw_curves(panels[quantity], history, quantity, title, augmented)
         if confusion is not None:
+            classes = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in classes]
             draw_confusion(panels["confusion"], confusion, [*map(drawable, classes)])
             for labels in (panels["confusion"].get_xticklabels(), panels["confusion"].get_yticklabels()):
                 names |= dict(zip(labels, classes, strict=True))
