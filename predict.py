@@ -124,7 +124,7 @@ def read_pictures(args: argparse.Namespace, model: LeNet, saved: dict, names: li
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = prediction_arguments(argv)
+    args = prediction_arguments(argv, __doc__)
     model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)

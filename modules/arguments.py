@@ -17,7 +17,11 @@ FOLDER = "your own characters, not KMNIST: a folder with one sub-folder of pictu
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose refusals are safe to print."""
+    """An ArgumentParser that shows a script's docstring as it is, and whose refusals are safe to print."""
+
+    def __init__(self, description: str) -> None:
+        form = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, formatter_class=form, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
@@ -58,17 +62,13 @@ class Parser(argparse.ArgumentParser):
             self.error(f"argument {flag}: {path} lies among the pictures in {folder}, which are read by this run")
         try:
             check_writable(path)
-        except (OSError, ValueError) as error:
-            self.error(f"argument {flag}: cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}")
+        except OSError as error:
+            self.error(f"argument {flag}: cannot write {str(path)!r}: {error.strerror or error}")
 
 
-def training_arguments(argv: list[str] | None) -> argparse.Namespace:
+def training_arguments(argv: list[str] | None, description: str) -> argparse.Namespace:
     """Read and check the flags of train.py."""
-    parser = Parser(
-        description="Train LeNet to read handwritten Hiragana and save the model and a plot of its training.",
-        epilog="example: python train.py --model output/model.pth --plot output/plot.png --epochs 3",
-        allow_abbrev=False,
-    )
+    parser = Parser(description)
     add, add_number = parser.add_argument, parser.add_number
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png .svg ...)")
@@ -98,13 +98,9 @@ def training_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def prediction_arguments(argv: list[str] | None) -> argparse.Namespace:
+def prediction_arguments(argv: list[str] | None, description: str) -> argparse.Namespace:
     """Read and check the flags of predict.py; `output` is None where windows open instead."""
-    parser = Parser(
-        description="Show what a trained LeNet reads: test images, its own mistakes, your pictures, what you write.",
-        epilog="example: python predict.py --model output/model.pth --image drawing.png",
-        allow_abbrev=False,
-    )
+    parser = Parser(description)
     add, what = parser.add_argument, parser.add_mutually_exclusive_group().add_argument
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
     what("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders of them")

@@ -16,13 +16,7 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 class Images(Dataset):
-    """Labelled images on one device, indexed by a tensor of many indices at once.
-
-    Args:
-        images: N x C x H x W, uint8.
-        labels: N, int64.
-        device: where the images stay and where the batches come from.
-    """
+    """Images, N x C x H x W, uint8, and labels, N, int64, on one device, indexed by a tensor of many indices."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> None:
         # channels_last is the layout in which convolutions run fastest; batches inherit it

@@ -25,11 +25,9 @@ MOST_CLASSES, LONGEST_NAME = 1000, 40
 
 
 def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
-    """Write a model file, whole or not at all.
+    """Write a model file, whole or not at all: the weights of a LeNet, on any device, and what is known about it.
 
     Args:
-        path: where to; an existing file is replaced only by the complete new one.
-        state_dict: the weights of a LeNet, on any device.
         about: `classes`, names in the order of the network's outputs; `dataset`, the name of what it was trained on:
             "KMNIST", or a folder's; `history`, for each curve of the plot one number an epoch; `settings`, the flags of
             the run; `test_accuracy`, None if the run was stopped before the test. All of plain types.
@@ -44,10 +42,7 @@ def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
 
 
 def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
-    """Read a model file.
-
-    Returns:
-        The network, on the CPU, in evaluation mode, and all that `save` wrote.
+    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote.
 
     Raises:
         BadInput: the file is missing, unreadable, or not a model that `save` wrote.

@@ -16,12 +16,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
-# SIGHUP says that the terminal is gone; Windows has none, and under nohup it is ignored and stays so
-INTERRUPTS = [
-    number
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
-]
+# the last one says that the terminal is gone; Windows has none, and under nohup it is ignored and stays so
+ENDS = signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)
+INTERRUPTS = [number for number in ENDS if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def on_interrupts(handler: object) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 def check_writable(path: Path) -> None:
     """Create the folder of `path` and prove that a file can be written there; leaves an existing file untouched.
 
-    Raises OSError, whose text names the place, if it cannot.
+    Raises:
+        OSError: it cannot; the text names the place.
     """
     target = Path(os.path.realpath(path))
     try:

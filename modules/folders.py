@@ -113,7 +113,8 @@ def divide(labels: torch.Tensor, share: float, seed: int) -> tuple[np.ndarray, n
 def pictures_in(path: Path) -> list[Path]:
     """The picture files in a folder, deeper ones too, in order of name; a path that is no folder stands for itself.
 
-    Raises BadInput: there are none.
+    Raises:
+        BadInput: there are none.
     """
     if not os.path.isdir(path):
         return [path]

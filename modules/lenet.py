@@ -9,13 +9,9 @@ from torch import nn
 
 
 class LeNet(nn.Module):
-    """Two convolutions and two fully connected layers for 28x28 images.
+    """Two convolutions and two fully connected layers for images of 28 x 28 and `numChannels`, 1 for grey.
 
     The parameter names and the attribute names are the tutorial's, so that its weights load key for key.
-
-    Args:
-        numChannels: colour channels of the images; 1 for grey.
-        classes: number of classes to tell apart.
     """
 
     def __init__(self, numChannels: int, classes: int) -> None:

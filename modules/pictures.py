@@ -36,8 +36,10 @@ class PictureError(Exception):
 def read_picture(path: Path) -> np.ndarray:
     """Read a picture in any format that OpenCV knows: 8 or 16 bits, grey, colour or with alpha.
 
-    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light. Raises
-    PictureError: the file is missing, unreadable or no picture.
+    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.
+
+    Raises:
+        PictureError: the file is missing, unreadable or no picture.
     """
     try:
         if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
@@ -85,8 +87,10 @@ def over_paper(picture: np.ndarray) -> np.ndarray:
 def to_network_input(picture: np.ndarray) -> np.ndarray:
     """Find the character in a picture, H x W x 3, uint8, and frame it as KMNIST frames its characters.
 
-    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark. Raises PictureError:
-    there is no ink in the picture, or more than one character.
+    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark.
+
+    Raises:
+        PictureError: there is no ink in the picture, or more than one character.
     """
     ink = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

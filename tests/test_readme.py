@@ -23,7 +23,7 @@ def test_every_command_parses(monkeypatch: MonkeyPatch, command: str) -> None:
     script, *flags = shlex.split(command)
     assert len(COMMANDS) >= 5 <= len(LADDER) + 1
     parse = arguments.training_arguments if script == "train.py" else arguments.prediction_arguments
-    assert parse(flags).model.parts[0] == "output"
+    assert parse(flags, "").model.parts[0] == "output"
 
 
 def test_every_file_and_link_exists_and_every_module_is_in_the_tour() -> None:
