@@ -28,7 +28,6 @@ from modules.lenet import LeNet
 from modules.pictures import PictureError, read_picture, to_network_input
 
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
-SMALL = [cv2.IMWRITE_PNG_COMPRESSION, 9]  # a third of the usual size
 
 
 @torch.inference_mode()
@@ -134,11 +133,10 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved, names)
-    if len(cards) == MOST_CARDS and len(args.image or range(args.samples)) > MOST_CARDS:
-        print(f"[INFO] the first {MOST_CARDS} are drawn")
     if cards and args.output:
         sheet = draw.sheet(cards, f"{printable(args.model.name)}, {heading}")
-        write_whole(args.output, cv2.imencode(args.output.suffix, sheet, SMALL)[1].tobytes())
+        smallest = [cv2.IMWRITE_PNG_COMPRESSION, 9]  # a third of the usual size
+        write_whole(args.output, cv2.imencode(args.output.suffix, sheet, smallest)[1].tobytes())
         print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
         windows.show(cards, "LeNet")

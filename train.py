@@ -123,8 +123,7 @@ def train(model: LeNet, train_set: Images, validation_set: Images, args: argpars
         train_loss, train_acc = train_epoch(model, train_set, optimizer, scheduler, args)
         val_loss, val_acc, _ = evaluate(model, validation_set)
         if not math.isfinite(train_loss + val_loss):
-            kept = "; the epochs before it are kept" if curves else ""
-            raise FloatingPointError(f"no finite loss in epoch {epoch}: try a lower --lr than {args.lr:g}{kept}")
+            raise FloatingPointError(f"no finite loss in epoch {epoch}: try a lower --lr than {args.lr:g}")
 
         row = {"train_loss": train_loss, "train_acc": train_acc, "val_loss": val_loss, "val_acc": val_acc}
         curves = {name: [*curves.get(name, []), value] for name, value in row.items()}
@@ -154,9 +153,7 @@ def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, n
 
 def save(args: argparse.Namespace, dataset: str, classes: list[str], run: dict) -> None:
     """Write the model file and the plot."""
-    settings = {
-        name: str(value) if isinstance(value, Path | torch.device) else value for name, value in vars(args).items()
-    }
+    settings = {flag: str(value) for flag, value in vars(args).items()}
     accuracy = run.setdefault("test_accuracy", None)
     confusion = run.pop("confusion", None)
     checkpoint.save(args.model, classes=classes, dataset=dataset, settings=settings, **run)

@@ -1,4 +1,4 @@
-"""The flags of both scripts; all that can be refused is refused here, before any work is done."""
+"""The flags of both scripts; what the flags alone tell to be wrong is refused here, before any work is done."""
 
 from modules.console import BadInput, printable
 
@@ -12,6 +12,7 @@ import torch
 from modules.files import check_writable
 
 LARGEST_SEED = 2**32 - 1
+PLOT_ENDINGS = [".eps", ".jpeg", ".jpg", ".pdf", ".png", ".ps", ".svg", ".svgz", ".tif", ".tiff", ".webp"]
 SHEET_ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # in colour, by every OpenCV
 FOLDER = "your own characters, not KMNIST: a folder with one sub-folder of pictures for each class"
 
@@ -86,11 +87,8 @@ def training_arguments(argv: list[str] | None, description: str) -> argparse.Nam
     add_number("--seed", int, 0, LARGEST_SEED, 42, "random numbers for weights, shuffling and warps")
 
     args = parser.parse_args(argv)
-    from modules.plot import plot_endings  # matplotlib takes a second to import, and predict.py draws without it
-
-    endings = plot_endings()
-    if args.plot.suffix.lower() not in endings:
-        parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(endings)}")
+    if args.plot.suffix.lower() not in PLOT_ENDINGS:
+        parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(PLOT_ENDINGS)}")
     if same_file(args.model, args.plot):
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
     parser.require_writable("-m/--model", args.model, args.folder)
@@ -107,7 +105,7 @@ def prediction_arguments(argv: list[str] | None, description: str) -> argparse.N
     what("--mistakes", action="store_true", help="the test images it gets wrong, most confident first")
     what("--draw", action="store_true", help="a window to write in, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image")
-    add("--output", metavar="FILE", type=Path, help="a sheet (.png .jpg ...) to draw instead of opening windows")
+    add("--output", metavar="FILE", type=Path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
     parser.add_number("--samples", int, 1, 60_000, 10, "how many test images at most")
     parser.add_number("--seed", int, 0, LARGEST_SEED, 42, "which test images")
     add("--folder", metavar="DIR", type=Path, help=FOLDER)

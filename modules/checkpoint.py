@@ -30,7 +30,7 @@ def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
     Args:
         about: `classes`, names in the order of the network's outputs; `dataset`, the name of what it was trained on:
             "KMNIST", or a folder's; `history`, for each curve of the plot one number an epoch; `settings`, the flags of
-            the run; `test_accuracy`, None if the run was stopped before the test. All of plain types.
+            the run as text; `test_accuracy`, None if the run was stopped before the test. All of plain types.
 
     Raises:
         OSError: the file cannot be written; an existing one is intact.
@@ -59,7 +59,7 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
         cure = f"write a model with 'python train.py --model {path} --plot plot.png'"
         raise BadInput(f"{path} cannot be read ({error.strerror}): {cure}") from None
     except Exception as error:  # torch's reader fails in many ways on a broken file; each means the same to the user
-        fault = "is damaged: train again to replace it"
+        fault = "is damaged, or no model that train.py wrote: train again to replace it"
         if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
             fault = f"is not opened, as it could run any code ({code[1]:.60}): train again here to replace it"
         raise BadInput(f"{path} {fault}") from None
@@ -70,12 +70,10 @@ def read_bounded(path: Path) -> bytes:
     if path.stat().st_size > LARGEST_FILE or not path.is_file():
         raise BadInput(f"is not a file of at most {LARGEST_FILE >> 20} MiB: name a model file that train.py wrote")
     content = path.read_bytes()
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise BadInput("is not a model that train.py wrote (or only a part of one): train again to replace it")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # torch stores its records uncompressed, and does not look at their checksums
         if sum(entry.file_size for entry in archive.infolist()) > len(content) or archive.testzip():
-            raise BadInput("is damaged, or packed in another way than a model that train.py wrote")
+            raise BadInput("is damaged, or packed in another way than by train.py: train again to replace it")
     return content
 
 

@@ -35,8 +35,8 @@ if Path(getattr(sys.modules["__main__"], "__file__", "")).name in ("train.py", "
     gc.set_threshold(50_000)
     on_interrupts(lambda *_: os._exit(130))
     require("Python", platform.python_version(), "3.10")
-    for installed in metadata.distributions(name="torch"):
-        require("torch", installed.version, "2.6")  # older ones run code out of files that are opened as mere weights
+    # older ones run code out of files that are opened as mere weights
+    require("torch", metadata.version("torch"), "2.6")
 
 
 class BadInput(Exception):
@@ -45,7 +45,7 @@ class BadInput(Exception):
 
 def printable(name: object) -> str:
     """A name, of a file say, as text that can be printed and drawn: what cannot be shown becomes its code."""
-    text = os.fsencode(str(name)).decode(errors="backslashreplace")  # a name need not be UTF-8
+    text = str(name).encode(errors="surrogateescape").decode(errors="backslashreplace")  # a name need not be UTF-8
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
@@ -76,7 +76,6 @@ def program() -> Iterator[None]:
     on_interrupts(signal.default_int_handler)
     try:
         yield
-        sys.stdout.flush()
     except KeyboardInterrupt:
         fail("interrupted", 130)
     except BadInput as error:

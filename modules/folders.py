@@ -39,7 +39,10 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
     classes, paths, labels = find(folder)
     images, readable = read_all(paths)
     labels = labels[readable]
-    require_enough(folder, classes, labels)
+    count, rarest = labels.bincount(minlength=len(classes)).min(0)
+    if count < LEAST_PICTURES:
+        name, count = classes[rarest], int(count) or "no"
+        raise BadInput(f"{folder / name} has {count} readable pictures: a class needs at least {LEAST_PICTURES}")
     rest, test = divide(labels, TEST_SHARE, TEST_SEED)
     return classes, (images[rest], labels[rest]), (images[test], labels[test])
 
@@ -64,15 +67,7 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
             raise BadInput(f"{folder} has several classes named {name}, or so but for case: make them one")
     paths = [pictures_in(folder / name) for name in names]
     labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([*map(len, paths)]))
-    require_enough(folder, classes, labels)
     return classes, [path for part in paths for path in part], labels
-
-
-def require_enough(folder: Path, classes: list[str], labels: torch.Tensor) -> None:
-    count, rarest = labels.bincount(minlength=len(classes)).min(0)
-    if count < LEAST_PICTURES:
-        name, count = classes[rarest], int(count) or "no"
-        raise BadInput(f"{folder / name} has {count} readable pictures: a class needs at least {LEAST_PICTURES}")
 
 
 def read_all(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:

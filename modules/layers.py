@@ -40,7 +40,14 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
 
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
     draw_image(canvas[:, 20:270], image, filters, brightest)
-    draw_conv1(canvas[:, 318:834], filters, colour_maps(first, 3), brightest)
+    explain(canvas[:, 318:834], "conv1", "20 filters, 5 x 5, and their 20 maps, 24 x 24", CONV1_WORDS)
+    for index, responses in enumerate(colour_maps(first, 3)):
+        top, left = TOP + index // 4 * 91, 320 + index % 4 * 132
+        canvas[top + 16 : top + 56, left : left + 40] = enlarge(filters[index], 40)
+        canvas[top : top + 72, left + 46 : left + 118] = responses
+        if index == brightest[0]:
+            frame(canvas, left, top + 16, 40, 40)
+            frame(canvas, left + 46 + 3 * brightest[2], top + 3 * brightest[1], 3, 3)
     explain(canvas[:, 890:1120], "conv2", "50 maps, 8 x 8", CONV2_WORDS)
     for index, responses in enumerate(colour_maps(second, 5)):
         top, left = TOP + index // 5 * 44, 890 + index % 5 * 46
@@ -66,20 +73,6 @@ def draw_image(column: np.ndarray, image: np.ndarray, filters: list[np.ndarray],
     write(column, "=", (186, 446), 24, BLACK)
     column[432:447, 210:225] = colour_maps(np.ones((1, 1, 1)), 15)[0]
     frame(column, 210, 432, 15, 15)
-
-
-def draw_conv1(
-    column: np.ndarray, filters: list[np.ndarray], maps: list[np.ndarray], mark: tuple[int, int, int]
-) -> None:
-    """Each filter of conv1 beside its map."""
-    explain(column, "conv1", "20 filters, 5 x 5, and their 20 maps, 24 x 24", CONV1_WORDS)
-    for index, (weights, responses) in enumerate(zip(filters, maps, strict=True)):
-        top, left = TOP + index // 4 * 91, 2 + index % 4 * 132
-        column[top + 16 : top + 56, left : left + 40] = enlarge(weights, 40)
-        column[top : top + 72, left + 46 : left + 118] = responses
-        if index == mark[0]:
-            frame(column, left, top + 16, 40, 40)
-            frame(column, left + 46 + 3 * mark[2], top + 3 * mark[1], 3, 3)
 
 
 def explain(column: np.ndarray, name: str, size: str, words: list[str]) -> None:

@@ -23,8 +23,6 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     picture = scaled(picture, np.clip(longest, LEAST_SIZE, WORKING_SIZE))
     picture = picture if small else lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
-    if np.array_equal(picture[..., 0], picture[..., 2]):  # no colour, and little time: folders hold thousands
-        channels = channels[:1]
     shades = [levels(channel, [0.005, 0.5, 0.995]) for channel in channels]
     most = int(np.argmax(np.ptp(shades, axis=1)))
     channel, (darkest, paper, lightest) = channels[most], shades[most]
@@ -43,8 +41,6 @@ def levels(grey: np.ndarray, shares: list[float], mask: np.ndarray | None = None
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     """A picture enlarged or reduced until its longer side has so many pixels."""
     factor = longest / max(picture.shape[:2])
-    if factor == 1:
-        return picture
     size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 

@@ -1,14 +1,9 @@
 """The plot of a training run: loss and accuracy over the epochs, and what was taken for what in the test."""
 
 import io
-import os
 
 import numpy as np
-
-# draws into files: works without a screen; matplotlib's import fails if a notebook left a backend here that is not
-# installed, so this comes before it
-os.environ["MPLBACKEND"] = "Agg"
-import matplotlib.pyplot as plt
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
@@ -19,12 +14,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 np.finfo(np.float32), np.finfo(np.float64)
 LONGEST_LABEL = 15  # characters of a class name
 MOST_COUNTS = 15  # classes up to which a number fits into each field of the confusion matrix
-
-
-def plot_endings() -> list[str]:
-    """The file endings that a plot can have, each with its dot."""
-    known = Figure().canvas.get_supported_filetypes()
-    return sorted(f".{name}" for name in known if name != "pgf")  # pgf needs a TeX installation
 
 
 def draw_plot(
@@ -40,14 +29,16 @@ def draw_plot(
     Args:
         history: train_loss, val_loss, train_acc and val_acc, one number for each epoch.
         augmented: whether the training images were warped, which makes them harder than the validation images.
-        ending: one of `plot_endings`, of the picture file whose content is returned.
+        ending: ".png", ".svg" ..., of the picture file whose content is returned.
         confusion: how many images of class i (row) were read as class j (column), classes x classes.
     """
-    rooms = [["loss", "acc"]] if confusion is None else [["loss", "confusion"], ["acc", "confusion"]]
-    shape = {"figsize": (11, 4.8)} if confusion is None else {"figsize": (12, 7), "width_ratios": [1, 1.5]}
+    rooms, size, widths = [["loss", "confusion"], ["acc", "confusion"]], (12, 7), [1, 1.5]
+    if confusion is None:
+        rooms, size, widths = [["loss", "acc"]], (11, 4.8), [1, 1]
     # names may have a $ in them; and a personal matplotlibrc, with TeX say, changes no plot
-    with plt.style.context(["ggplot", {"text.parse_math": False, "legend.framealpha": 1}], after_reset=True):
-        figure, panels = plt.subplot_mosaic(rooms, layout="constrained", **shape)
+    with style.context(["ggplot", {"text.parse_math": False, "legend.framealpha": 1}], after_reset=True):
+        figure = Figure(size, layout="constrained")  # not pyplot's: no window, whatever the screen
+        panels = figure.subplot_mosaic(rooms, width_ratios=widths)
         title = f"Training Loss and Accuracy on Dataset: {dataset}"
         names = {figure.suptitle(drawable(title)): title}
         for quantity, title in (("loss", "Loss"), ("acc", "Accuracy")):
@@ -60,7 +51,6 @@ def draw_plot(
         draw_names(figure, names)
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
-        plt.close(figure)
     return picture.getvalue()
 
 

@@ -34,14 +34,14 @@ def open_window(window: str, width: int, height: int) -> None:
 
 def read_key(window: str) -> str:
     """The key pressed within the next milliseconds, "" if none was; "q" too for Esc and for a closed window."""
-    key = cv2.waitKey(POLL)  # waitKey(0) would wait for ever once the window is closed
+    key = cv2.waitKeyEx(POLL)  # 0 would wait for ever once the window is closed; waitKey takes an arrow for a letter
     try:
         is_open = cv2.getWindowProperty(window, cv2.WND_PROP_VISIBLE) >= 1
     except cv2.error:  # with Qt there is nothing left to ask once the last window is closed
         is_open = False
-    if not is_open or key == KEY_ESC:
+    if not is_open or key & 0xFFFF == KEY_ESC:
         return "q"
-    return chr(key & 0xFF).lower() if key != -1 else ""
+    return chr(key & 0xFFFF).lower() if key != -1 else ""
 
 
 def show(cards: list[np.ndarray], window: str) -> None:

@@ -54,7 +54,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not a file"),
     "giant": (lambda path: os.truncate(path, 2**27), "is not a file of at most 64 MiB"),
     "no permission": (lambda path: None, "cannot be read (Permission denied)"),
-    "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "not a model"),
+    "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "is damaged"),
     "last half": (lambda path: path.write_bytes(path.read_bytes()[800_000:]), "packed in another way"),
     "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "packed in another way"),
     "a flipped byte": (lambda path: repack(path, b"state_dict", b"state_d\xffct"), "is damaged"),
