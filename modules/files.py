@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -18,9 +19,8 @@ def check_writable(path: Path) -> None:
         raise OSError(f"a part of {target.parent} is a file, not a folder") from None
     if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
         raise OSError(f"{path} is {'write-protected' if target.is_file() else 'not an ordinary file'}")
-    trial = temporary_path(target)
-    trial.touch()
-    trial.unlink()
+    with tempfile.TemporaryFile(dir=target.parent):
+        pass
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -33,7 +33,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: the disk is full or the place cannot be written; its text names the file. The old file is intact.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
-    temporary = temporary_path(target)
+    temporary = target.with_name(f".{os.getpid()}.part")  # no other running process uses it
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -47,8 +47,3 @@ def write_whole(path: Path, content: bytes) -> None:
         raise OSError(f"cannot write {path}: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def temporary_path(target: Path) -> Path:
-    """A name beside `target` that no other running process uses."""
-    return target.with_name(f".{target.name}.{os.getpid()}.part")

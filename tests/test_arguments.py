@@ -1,6 +1,7 @@
 """Flags that both scripts refuse before any work is done: one line that says why, and every file stays as it is."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ REFUSED = {
     "train.py --model .": "not an ordinary file",
     "train.py --model protected.png": "write-protected",
     "train.py --model protected.png/m.pth": "is a file, not a folder",
-    "train.py --model " + "n" * 250: "cannot write 'nnn",
+    "train.py --model " + "n" * 260: "cannot write 'nnn",
     "predict.py --device cuda:99": "cannot be used on this machine",
     "predict.py --mistakes --image drawing.png": "not allowed with",
     "predict.py --draw --layers": "not allowed with",
@@ -67,7 +68,7 @@ def test_bad_arguments_are_refused_before_the_work(
     monkeypatch.setattr(checkpoint, "load", None)
     monkeypatch.setattr(os, "access", lambda path, _: "protected" not in str(path))
     if "locked" in command:
-        monkeypatch.setattr(Path, "touch", denied)
+        monkeypatch.setattr(tempfile, "TemporaryFile", denied)
     done = run(script, *required, *flags)
     assert (done.code, done.out) == (2, "")
     last = done.err.splitlines()[-1]

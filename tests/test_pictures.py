@@ -72,6 +72,7 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
         "light": np.dstack([np.full((*PAGE.shape, 3), 255, np.uint8), 255 - PAGE]),
         "deep and clear": clear.astype(np.uint16) * 257,
         "negative": 255 - PAGE,
+        "as blue as red": np.where(PAGE[..., None] < 128, (250, 0, 250), (0, 150, 0)).astype(np.uint8),
     }
     expected = seen(tmp_path / "grey.png", PAGE).astype(int)
     for name, picture in variants.items():

@@ -112,6 +112,7 @@ def test_writing_in_the_window(screen: None, pretrained: Path, run: Run) -> None
     assert (empty[:, : canvas.PAPER] == 255).all()
     one = write(DOT, lambda view: (answer(view) != answer(empty)).any())
     write(LINE, lambda view: (answer(view) != answer(one)).any())
+    act("key", "Left")  # no letter
     act("key", "z")
     wait_for(lambda view: (view == one).all())
     act("key", "s")
