@@ -59,8 +59,9 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
 
     def require_writable(self, flag: str, path: Path, folder: Path | None) -> None:
-        if folder and Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parent.parents:
-            self.error(f"argument {flag}: {path} lies among the pictures in {folder}, which are read by this run")
+        for within in folder.glob("*/") if folder else ():
+            if Path(os.path.realpath(within)) in Path(os.path.realpath(path)).parents:
+                self.error(f"argument {flag}: {path} lies among the pictures in {folder}, which are read by this run")
         try:
             check_writable(path)
         except OSError as error:
@@ -93,6 +94,7 @@ def training_arguments(argv: list[str] | None, description: str) -> argparse.Nam
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
     parser.require_writable("-m/--model", args.model, args.folder)
     parser.require_writable("-p/--plot", args.plot, args.folder)
+    parser.require_writable("-m/--model", args.model, args.folder)  # again: it may be the plot's folder now
     return args
 
 

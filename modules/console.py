@@ -35,8 +35,12 @@ if Path(getattr(sys.modules["__main__"], "__file__", "")).name in ("train.py", "
     gc.set_threshold(50_000)
     on_interrupts(lambda *_: os._exit(130))
     require("Python", platform.python_version(), "3.10")
-    # older ones run code out of files that are opened as mere weights
-    require("torch", metadata.version("torch"), "2.6")
+    try:
+        # older ones run code out of files that are opened as mere weights
+        require("torch", metadata.version("torch"), "2.6")
+    except metadata.PackageNotFoundError:
+        cure = "activate .venv, or run 'pip install -r requirements.txt'"
+        sys.exit(f"{Path(sys.argv[0]).name}: error: torch is not installed here: {cure}")
 
 
 class BadInput(Exception):
@@ -77,6 +81,7 @@ def program() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        on_interrupts(signal.SIG_IGN)  # one is enough
         fail("interrupted", 130)
     except BadInput as error:
         fail(error, 2)

@@ -52,7 +52,7 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
     from torchvision.datasets.folder import find_classes  # takes a second to import
 
     try:
-        names, _ = find_classes(folder)
+        names = [name for name in find_classes(folder)[0] if not name.startswith(".")]
     except OSError as error:
         raise BadInput(f"{folder} is no folder of classes: {error.strerror or 'it has no folders in it'}") from None
     classes = [unicodedata.normalize("NFC", name) for name in names]  # macOS may take the accents of names apart
@@ -115,7 +115,10 @@ def pictures_in(path: Path) -> list[Path]:
         return [path]
     from torchvision.datasets.folder import IMG_EXTENSIONS
 
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+    files: list[Path] = []
+    for folder, deeper, names in os.walk(path, onerror=complain):
+        deeper[:] = [name for name in deeper if not name.startswith(".")]  # thumbnails, checkpoints of notebooks
+        files += [Path(folder, name) for name in names if name[0] != "." and name.lower().endswith(IMG_EXTENSIONS)]
     if not files:
         raise BadInput(f"{path} has no pictures in it")
-    return files
+    return sorted(files)

@@ -41,6 +41,7 @@ REFUSED = {
     "predict.py --image ./drawing.png --output link.png": "would be overwritten",
     "predict.py --image model-predictions.png": "would be overwritten",
     "predict.py --image .": "would be overwritten",
+    "train.py --model sub --plot sub/p.png": "not an ordinary file",
     "train.py --folder . --model class/there.png": "lies among the pictures",
     "train.py --folder . --plot class/there.png": "lies among the pictures",
     "predict.py --folder . --output class/there.png": "lies among the pictures",

@@ -16,7 +16,7 @@ from pytest import MonkeyPatch
 from sklearn.datasets import load_digits
 
 from modules import checkpoint, folders
-from tests.conftest import ODD, ODD_SHOWN, Run, denied, quick, save_picture
+from tests.conftest import ODD, ODD_SHOWN, Run, denied, posix, quick, save_picture
 
 pytestmark = pytest.mark.usefixtures("small")  # draws no plots
 
@@ -51,6 +51,8 @@ def test_names_in_any_script_deeper_folders_and_pictures_left_out(tmp_path: Path
     (characters / "き" / "0.png").rename(deep / f"{ODD}.PNG")
     (characters / "き" / "notes.txt").write_text("no picture by its name")
     (characters / "loose.png").write_text("in no class")
+    for hidden in (characters / ".cache", deep / ".thumbnails"):
+        save_picture(hidden / "0.png", np.eye(28))
     if os.name == "posix":
         (deep / "link").symlink_to(characters)  # its pictures are not of this class
     save_picture(deep / "blank.png", np.full((50, 50), 255, np.uint8))
@@ -137,6 +139,23 @@ def test_bad_folders_are_refused_before_any_training(
     assert re.search(reason, line), line
     assert (done.code, done.out) == (2, f"[INFO] loading the pictures in {characters}...\n")
     assert [*(tmp_path / "out").iterdir()] == []
+
+
+@posix
+def test_classes_may_be_links_whose_pictures_are_safe_and_locked_folders_are_named(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, characters: Path
+) -> None:
+    folder, scan = tmp_path / "links", os.scandir
+    (characters / "b" / "locked").mkdir()
+    folder.mkdir()
+    for name in ("a a", "b"):
+        (folder / name).symlink_to(characters / name)
+    done = run("train.py", "-m", tmp_path / "m.pth", "-p", characters / "b" / "0.png", "--folder", folder)
+    assert (done.code, "lies among the pictures" in done.err) == (2, True)
+    monkeypatch.setattr(os, "scandir", lambda path=".": denied(path) if "locked" in str(path) else scan(path))
+    done = run("train.py", *quick(tmp_path / "out", "--folder", folder))
+    assert (done.code, done.err.count("\n")) == (0, 1)
+    assert f"Permission denied: '{folder / 'b' / 'locked'}'" in done.err
 
 
 def test_ctrl_c_while_reading_pictures(tmp_path: Path, run: Run, characters: Path, monkeypatch: MonkeyPatch) -> None:
