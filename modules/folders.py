@@ -10,7 +10,7 @@ from modules.console import BadInput, complain
 import os
 import sys
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -72,8 +72,8 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
 
 def read_all(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
     """The characters in picture files, N x 1 x 28 x 28, uint8, and which files have one; complains of the others."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV releases the interpreter lock: all cores are at work
-        answers = pool.map(try_to_read, paths)
+    with ThreadPool() as pool:  # OpenCV releases the interpreter lock: all cores are at work
+        answers = pool.imap(try_to_read, paths, chunksize=8)
         answers = [*tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout)]
     readable = [index for index, answer in enumerate(answers) if isinstance(answer, np.ndarray)]
     faults = [f"{path} {answer}" for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]

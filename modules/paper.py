@@ -23,6 +23,7 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     picture = scaled(picture, np.clip(longest, LEAST_SIZE, WORKING_SIZE))
     picture = picture if small else lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
+    channels = [each for each in channels if each.min() < each.max()] or channels  # two of a grey picture are empty
     shades = [levels(channel, [0.005, 0.5, 0.995]) for channel in channels]
     most = int(np.argmax(np.ptp(shades, axis=1)))
     channel, (darkest, paper, lightest) = channels[most], shades[most]
