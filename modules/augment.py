@@ -2,7 +2,7 @@
 
 Writers place, tilt, size and bend the same character differently. Simard, Steinkraus and Platt, "Best Practices for
 Convolutional Neural Networks Applied to Visual Document Analysis" (2003), showed for handwritten digits that training
-on such distortions is worth more than changes to the network. Their sizes were chosen on KMNIST's validation images.
+on such distortions is worth more than changes to the network. The sizes were chosen on KMNIST's validation images.
 """
 
 import math

@@ -14,7 +14,7 @@ from modules.paper import scaled
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
-LARGEST_SHEET = 8000  # pixels along its longer side, which any viewer opens
+LARGEST_SHEET = 8000  # pixels along the longer side of its cards, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
 FONT = cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None  # OpenCV 4 has Hershey's letters alone
 
