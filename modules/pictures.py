@@ -22,7 +22,7 @@ LEAST_INK = 0.10  # mean brightness of the darkest 5% of KMNIST's training image
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
 # two characters, see require_one; in lengths of the longer part, from training images, pairs of them and rendered fonts
-APART, PART_EDGE, WHOLE_EDGE = 1.0, 2.25, 7.75
+APART, PART_EDGE, WHOLE_EDGE = 1.1, 2.5, 8.0
 
 # a broken file is this project's to report, in one line; and a header says how a picture of any size was held
 (cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
