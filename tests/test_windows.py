@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -128,6 +129,14 @@ def test_writing_in_the_window(screen: None, pretrained: Path, run: Run) -> None
     name, probability = re.fullmatch(rf"\[INFO\] drawing saved as {drawing}: reads \S (\w+) \((.*)\)\n", line).groups()
     done = run("predict.py", "--model", pretrained, "--image", drawing)
     assert f"predicted label: {name} ({probability})" in done.out
+
+
+def test_ctrl_c_while_drawing(screen: None, pretrained: Path) -> None:
+    process = start("--model", pretrained, "--draw")
+    wait_for(lambda view: view.shape == (600, 970, 3))
+    act("mousemove", "--window", "%1", 150, 150, "mousedown", 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 130
 
 
 @pytest.mark.smoke
