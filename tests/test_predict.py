@@ -113,10 +113,14 @@ def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple
 
 
 @pytest.mark.smoke
-def test_pictures_of_any_size_end_well(pretrained: Path, run: Run) -> None:
+def test_pictures_of_any_size_end_well_and_doubtful_answers_say_so(pretrained: Path, run: Run) -> None:
     shapes = [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)]
     for number, shape in enumerate(shapes):
         noise = np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8)
         save_picture(pretrained.with_name(f"{number}.png"), noise)
     done = run("predict.py", "-m", pretrained, "--image", pretrained.parent)
-    assert done.out.count("predicted label") + len(done.err.splitlines()) == len(shapes)
+    answers = re.findall(r"predicted label: \w+ \((\d+\.\d)%\), then .*?(; unsure: .*)?\n", done.out)
+    assert len(answers) + len(done.err.splitlines()) == len(shapes)
+    for probability, doubt in answers:
+        assert (float(probability) > 70) == (not doubt), answers
+    assert any(doubt for _, doubt in answers)
