@@ -71,6 +71,9 @@ def program() -> Iterator[None]:
     Ctrl-C, SIGTERM and SIGHUP become KeyboardInterrupt and exit code 130, BadInput exit code 2, a lack of memory or of
     disk space and a loss that is no number any more (FloatingPointError) exit code 1; a closed pipe ends quietly.
     """
+    # looking through what was imported for garbage would take most of a second at exit; what comes later is left to it,
+    # as Triton complains of what it finds uncollected
+    gc.freeze()
     # a stream that the shell has closed (>&-) is None
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
@@ -95,5 +98,3 @@ def program() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
             raise
         fail("not enough memory: try another --device, or a smaller --batch-size in training", 1)
-    finally:
-        gc.freeze()  # all goes with the process: looking through it for garbage first would take most of a second
