@@ -10,7 +10,7 @@ beside the model. --layers shows what happens inside the network. A model of the
 test images right.
 """
 
-from modules.console import BadInput, complain, printable, program
+from modules.console import BadInput, complain, printable, run
 
 import argparse
 import sys
@@ -146,5 +146,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with program():
-        main()
+    run(main)

@@ -10,7 +10,7 @@ epochs of
 reach 95.5% test accuracy; README.md tells how to get beyond 98%.
 """
 
-from modules.console import on_interrupts, printable, program
+from modules.console import on_interrupts, printable, run
 
 import argparse
 import math
@@ -198,5 +198,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    with program():
-        main()
+    run(main)

@@ -5,13 +5,12 @@ looks for garbage less often: there is none among modules, and looking costs hal
 script of this project, a test or a notebook say, this module changes nothing.
 """
 
-import contextlib
 import gc
 import os
 import platform
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
@@ -58,22 +57,17 @@ def complain(message: object) -> None:
     print(f"{Path(sys.argv[0]).name}: error: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
-def fail(message: object, code: int) -> NoReturn:
-    """End the program with one line on standard error."""
-    complain(message)
-    sys.exit(code)
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script and leave at once: taking apart all that torch has imported would take most of a second."""
+    os._exit(exit_code(main))
 
 
-@contextlib.contextmanager
-def program() -> Iterator[None]:
-    """Run a script's body so that it ends in an exit code and one line, never in a traceback.
+def exit_code(main: Callable[[], None]) -> int:
+    """Run a script's main function so that it ends in an exit code and one line, never in a traceback.
 
     Ctrl-C, SIGTERM and SIGHUP become KeyboardInterrupt and exit code 130, BadInput exit code 2, a lack of memory or of
     disk space and a loss that is no number any more (FloatingPointError) exit code 1; a closed pipe ends quietly.
     """
-    # looking through what was imported for garbage would take most of a second at exit; what comes later is left to it,
-    # as Triton complains of what it finds uncollected
-    gc.freeze()
     # a stream that the shell has closed (>&-) is None
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
@@ -82,19 +76,25 @@ def program() -> Iterator[None]:
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     on_interrupts(signal.default_int_handler)
     try:
-        yield
+        main()
+    except SystemExit as end:
+        return end.code
     except KeyboardInterrupt:
         on_interrupts(signal.SIG_IGN)  # one is enough
-        fail("interrupted", 130)
+        complain("interrupted")
+        return 130
     except BadInput as error:
-        fail(error, 2)
+        complain(error)
+        return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may the flush at exit complain
-        sys.exit(1)
+        return 1
     except (OSError, FloatingPointError) as error:
-        fail(error, 1)
+        complain(error)
+        return 1
     except (MemoryError, RuntimeError) as error:
         # torch says "out of memory. Tried to allocate" on a GPU and "can't allocate memory" on a CPU
         if isinstance(error, RuntimeError) and "allocate" not in str(error):
             raise
-        fail("not enough memory: try another --device, or a smaller --batch-size in training", 1)
+        complain("not enough memory: try another --device, or a smaller --batch-size in training")
+        return 1
+    return 0

@@ -50,12 +50,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script])
         capsys.readouterr()
-        code = 0
-        try:
-            with console.program():
-                importlib.import_module(script.removesuffix(".py")).main([*map(str, arguments)])
-        except SystemExit as end:
-            code = end.code or 0
+        main = importlib.import_module(script.removesuffix(".py")).main
+        code = console.exit_code(lambda: main([*map(str, arguments)]))
         console.on_interrupts(signal.default_int_handler)  # a run that saves ends by ignoring them
         return Result(code, *capsys.readouterr())
 

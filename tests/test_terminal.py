@@ -16,17 +16,18 @@ pytestmark = posix
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from modules.console import program
+from modules.console import run
 import time
 if "imports" in sys.argv:
     print("ready", flush=True)
     time.sleep(60)
-with program():
+def main():
     while True:
         print("ready")
         if "once" in sys.argv:
             break
         time.sleep(0.01)
+run(main)
 """
 
 
