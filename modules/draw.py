@@ -16,20 +16,21 @@ MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
 LARGEST_SHEET = 8000  # pixels along the longer side of its cards, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
-FONT = cv2.FontFace("uni") if hasattr(cv2, "FontFace") else None  # OpenCV 4 has Hershey's letters alone
+FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 takes a font of most scripts for it; OpenCV 4 has Latin letters alone
 
 
 def captions(names: list[str], kana: str = "") -> list[str]:
     """Names as `write` can draw them, each behind its character of `kana` if there are any; says so where it cannot."""
-    if not FONT and not "".join([kana, *names]).isascii():
+    latin_alone = letter("お") != "お"
+    if latin_alone and not "".join([kana, *names]).isascii():
         print("[INFO] names are drawn in Latin letters alone: OpenCV 5 would draw the kana")
-    return [f"{character} {name}" for character, name in zip(kana, names, strict=True)] if FONT and kana else names
+    return names if latin_alone or not kana else list(map(" ".join, zip(kana, names, strict=True)))
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
     """Write text in any script into a picture; `corner` is the left end of its baseline, `size` is in pixels.
 
-    The text gets smaller where it would not fit (OpenCV 5 wraps a long line onto the next one), and shorter in the end.
+    The text gets smaller where it would not fit, and shorter in the end.
     """
     text = "".join(map(letter, text))
     room = canvas.shape[1] - corner[0] - MARGIN // 2
@@ -37,17 +38,11 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, col
         size -= 1
     while len(text) > 4 and text_width(text, size) > room:
         text = text[:-4] + "..."
-    if FONT:
-        cv2.putText(canvas, text, corner, colour, FONT, size)
-    else:
-        cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size / 36, colour, 1 + size // 25, cv2.LINE_AA)
+    cv2.putText(canvas, text, corner, FONT, size / 32, colour, 1 + size // 25, cv2.LINE_AA)
 
 
 def text_width(text: str, size: int) -> int:
-    text = "".join(map(letter, text))
-    if FONT:
-        return cv2.getTextSize((100_000, 1000), text, (0, 0), FONT, size)[2]
-    return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size / 36, 1 + size // 25)[0][0]
+    return cv2.getTextSize("".join(map(letter, text)), FONT, size / 32, 1 + size // 25)[0][0]
 
 
 @functools.cache
@@ -55,12 +50,11 @@ def letter(character: str) -> str:
     """A character, or where OpenCV cannot draw it, its name: a for ä, ka for か, 6f22 for 漢, the end of Unicode's."""
     if character.isascii():
         return character
-    if FONT:  # which draws a question mark for what it lacks
-        drawn = np.zeros((2, 40, 60), np.uint8)
-        for canvas, text in zip(drawn, (character, "?"), strict=True):
-            cv2.putText(canvas, text, (10, 30), 255, FONT, 30)
-        if (drawn[0] != drawn[1]).any():
-            return character
+    drawn = np.zeros((2, 40, 26), np.uint8)  # a question mark fills them, one of several that OpenCV 4 draws
+    for canvas, text in zip(drawn, (character, "?"), strict=True):
+        cv2.putText(canvas, text, (10, 30), FONT, 1, 255)
+    if (drawn[0] != drawn[1]).any():
+        return character
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
     return plain or re.split("[ -]", unicodedata.name(character, ""))[-1].lower()
 

@@ -7,13 +7,14 @@ of the middle of the frame in 90% (ink: above 64 of 255). The ink is broad: over
 
 import io
 import os
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image, ImageOps
 
-from modules.paper import extract_ink, levels
+from modules.paper import WORKING_SIZE, extract_ink, levels
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -24,9 +25,12 @@ SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
 # two characters, see require_one; in lengths of the longer part, from training images, pairs of them and rendered fonts
 APART, PART_EDGE, WHOLE_EDGE = 1.1, 2.5, 8.0
 
-# a broken file is this project's to report, in one line; and a header says how a picture of any size was held
-(cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel)(0)
-Image.MAX_IMAGE_PIXELS = None
+
+Image.init()
+FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]  # EPS would start Ghostscript
+FORMATS = [name for name in FORMATS if name in Image.OPEN]  # AVIF is a new one
+Image.MAX_IMAGE_PIXELS = 2**30  # cameras take 2**28
+warnings.filterwarnings("ignore", module="PIL")  # a broken file is this project's to report, in one line
 
 
 class PictureError(Exception):
@@ -34,46 +38,29 @@ class PictureError(Exception):
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Read a picture in any format that OpenCV knows: 8 or 16 bits, grey, colour or with alpha.
+    """Read a picture of any usual format, of 8 or 16 bits, turned the way that its camera was held.
 
-    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.
-
-    Raises:
-        PictureError: the file is missing, unreadable or no picture.
+    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light. Raises
+    PictureError where the file is missing, unreadable or no picture.
     """
+    if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
+        raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
     try:
-        if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
-            raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
-        content = path.read_bytes()  # cv2.imread fails on non-ASCII paths on some systems
-    except OSError as error:
-        raise PictureError(f"cannot be read ({error.strerror})") from None
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise PictureError("is no picture that OpenCV can read: save it as PNG or JPEG")
-    if picture.dtype not in (np.uint8, np.uint16):
-        raise PictureError(f"has pixels of {picture.dtype}: save it as PNG or JPEG")
-    if picture.dtype == np.uint16:  # or 10, 12 or 14 bits in 16; stretching would make ink of the noise of a blank page
-        picture = (picture >> max(0, int(picture.max()).bit_length() - 8)).astype(np.uint8)
-    if picture.ndim == 2 or picture.shape[2] == 1:
-        picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-    return upright(over_paper(picture) if picture.shape[2] == 4 else picture, content)
-
-
-def upright(picture: np.ndarray, content: bytes) -> np.ndarray:
-    """Turn a picture the way that its camera was held; OpenCV does it unasked for TIFF alone."""
-    try:
-        with Image.open(io.BytesIO(content)) as header:
-            exif = Image.Image.getexif(header)  # PNG's own method decodes the picture first
-            orientation = 1 if header.format == "TIFF" else exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # whatever a broken header or a format of OpenCV's own leads to: the pixels are there
-        return picture
-    if orientation in (5, 6, 7, 8):
-        picture = cv2.transpose(picture)
-    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)  # cv2.flip's codes: across, both, down
-    return picture if flip is None else cv2.flip(picture, flip)
+        content = io.BytesIO(path.read_bytes())  # opened by its name, a TIFF that is to be turned comes out garbled
+        picture = Image.open(content, formats=FORMATS)
+        picture.draft(None, (WORKING_SIZE, WORKING_SIZE))  # a larger JPEG is reduced while it is decoded
+        ImageOps.exif_transpose(picture, in_place=True)
+    except Exception as error:  # of many kinds, as files are broken in many ways
+        reason = getattr(error, "strerror", None) or "no picture, or a broken one: save it as PNG or JPEG"
+        raise PictureError(f"cannot be read ({reason})") from None
+    if picture.mode in ("I", "F"):
+        raise PictureError("has pixels of 32 bits: save it as PNG or JPEG")
+    if picture.mode.startswith("I;16"):  # or 10, 12 or 14 bits; stretching would make ink of a blank page's noise
+        deep = np.asarray(picture)
+        picture = Image.fromarray((deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8))
+    if picture.has_transparency_data:
+        return over_paper(cv2.cvtColor(np.asarray(picture.convert("RGBA")), cv2.COLOR_RGBA2BGRA))
+    return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
 def over_paper(picture: np.ndarray) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
         assert np.abs(seen(tmp_path / f"{name}.png", picture) - expected).mean() < 3, name
 
 
-ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if cv2.haveImageWriter(f"x{ending}")]
+ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if ending in Image.registered_extensions()]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: st
 def test_pixels_that_are_no_integers_and_blank_scans_are_refused(tmp_path: Path) -> None:
     noise = np.random.RandomState(0).uniform(size=(50, 50)).astype(np.float32)
     for name, picture in (("float.tif", noise), ("one.pfm", noise), ("light.hdr", np.dstack([noise] * 3))):
-        with pytest.raises(pictures.PictureError, match="float32"):
+        with pytest.raises(pictures.PictureError, match="save it as PNG or JPEG"):
             seen(tmp_path / name, picture)
     with pytest.raises(pictures.PictureError, match="all one shade"):
         seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
