@@ -6,8 +6,7 @@
     python predict.py --model output/model.pth --draw
 
 With a screen each sample opens in a window: any key goes on, q or Esc ends. Without one, all samples go onto one sheet
-beside the model. --layers shows what happens inside the network. A model of the tutorial's run gets about 95 of 100
-test images right.
+beside the model. --layers shows what happens inside the network.
 """
 
 from modules.console import BadInput, complain, printable, run
@@ -66,7 +65,7 @@ def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
             raise BadInput(f"{args.folder} and {args.model} must have the same classes, and {min(odd)} is in one alone")
         return images, torch.tensor([saved["classes"].index(name) for name in classes])[labels]
     if not knows_kana(saved):
-        where = f"the pictures that {args.model} was tested with are in the folder {saved['dataset']}"
+        where = f"{args.model} was tested with pictures in the folder {saved['dataset']}"
         raise BadInput(f"{where}: name it with --folder, or other pictures with --image")
     print("[INFO] loading the KMNIST test dataset...")
     return kmnist.read("t10k")
@@ -141,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
         write_whole(args.output, cv2.imencode(args.output.suffix, sheet, smallest)[1].tobytes())
         print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
-        windows.show(cards, "LeNet")
+        windows.show(cards)
     sys.exit(2 if failures else 0)
 
 

@@ -50,8 +50,7 @@ class Parser(argparse.ArgumentParser):
                 torch.ones(1, device=chosen).item()
             except Exception as error:  # each backend has its own way to say that it is not there
                 reason = str(error).split("\n")[0].split(". ")[0]
-                message = f"{text!r} cannot be used on this machine ({reason}); 'cpu' always can"
-                raise argparse.ArgumentTypeError(message) from None
+                raise argparse.ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
             return chosen
 
         meaning = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
@@ -92,9 +91,8 @@ def training_arguments(argv: list[str] | None, description: str) -> argparse.Nam
         parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(PLOT_ENDINGS)}")
     if same_file(args.model, args.plot):
         parser.error(f"arguments -m/--model and -p/--plot name the same file, {args.model}")
-    parser.require_writable("-m/--model", args.model, args.folder)
     parser.require_writable("-p/--plot", args.plot, args.folder)
-    parser.require_writable("-m/--model", args.model, args.folder)  # again: it may be the plot's folder now
+    parser.require_writable("-m/--model", args.model, args.folder)  # second: it may be the plot's folder now
     return args
 
 

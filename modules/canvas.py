@@ -16,7 +16,6 @@ from modules.pictures import SIZE, PictureError, to_network_input
 PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels: 99% of 500 training images, thinned and written again with it, are read right, large or small
-WINDOW = "LeNet"
 KEYS = ["c   clear", "z   undo", "s   save", "q   end"]
 
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
@@ -41,10 +40,10 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
-    windows.open_window(WINDOW, PAPER + PANEL, PAPER)
-    cv2.setMouseCallback(WINDOW, on_mouse)
+    windows.open_window(PAPER + PANEL, PAPER)
+    cv2.setMouseCallback(windows.WINDOW, on_mouse)
     drawn = None
-    while (key := windows.read_key(WINDOW)) != "q":
+    while (key := windows.read_key()) != "q":
         if interrupts:
             raise KeyboardInterrupt
         if key == "c":
@@ -54,33 +53,25 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], folder: 
         lengths = [len(stroke) for stroke in strokes]
         if lengths == drawn and key != "s":
             continue
-        drawn, sheet = lengths, draw_ink(strokes, SHEET)
+        drawn, paper = lengths, draw_ink(strokes)
+        sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, note = look_at(sheet)
         probabilities = classify(seen) if seen.any() else np.zeros(len(names))
         if key == "s" and seen.any():
             note = save(sheet, folder)
             print(f"[INFO] {note}: reads {names[probabilities.argmax()]} ({probabilities.max():.1%})")
-        cv2.imshow(WINDOW, np.hstack([draw_ink(strokes), draw_panel(seen, probabilities, names, note)]))
+        cv2.imshow(windows.WINDOW, np.hstack([paper, draw_panel(seen, probabilities, names, note)]))
     cv2.destroyAllWindows()
 
 
-def draw_ink(strokes: list[Stroke], size: int = PAPER) -> np.ndarray:
-    """The paper with all strokes on it, size x size x 3, uint8."""
-    paper = np.full((size, size, 3), 255, np.uint8)
+def draw_ink(strokes: list[Stroke]) -> np.ndarray:
+    """The paper with all strokes on it, PAPER x PAPER x 3, uint8."""
+    paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
     for stroke in strokes:
-        line = (smooth(stroke) * (size / PAPER * 16)).round().astype(np.int32)  # in sixteenths of a pixel
-        cv2.polylines(paper, [line], False, BLACK, PEN * size // PAPER, cv2.LINE_AA, shift=4)
+        points = np.array(stroke, np.float32)
+        curve = cv2.resize(points, (2, 4 * len(points)), interpolation=cv2.INTER_CUBIC)  # a fast pen has few points
+        cv2.polylines(paper, [curve.round().astype(np.int32)], False, BLACK, PEN, cv2.LINE_AA)
     return paper
-
-
-def smooth(stroke: Stroke) -> np.ndarray:
-    """Round the corners of a line, N x 2, by cutting them twice (Chaikin, 1974); its ends stay."""
-    points = np.array(stroke * 2 if len(stroke) == 1 else stroke, np.float32)
-    for _ in range(2):
-        steps = points[1:] - points[:-1]
-        cut = np.stack([points[:-1] + steps / 4, points[1:] - steps / 4], axis=1)
-        points = np.concatenate([points[:1], cut.reshape(-1, 2), points[-1:]])
-    return points
 
 
 def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:

@@ -7,7 +7,6 @@ runs code from it. It carries all that rebuilds the model and says where it came
 from modules.console import BadInput
 
 import io
-import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -25,15 +24,11 @@ MOST_CLASSES, LONGEST_NAME = 1000, 40
 
 
 def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
-    """Write a model file, whole or not at all: the weights of a LeNet, on any device, and what is known about it.
+    """Write a model file, or raise OSError and leave an old one intact: a LeNet's weights, and what is known about it.
 
-    Args:
-        about: `classes`, names in the order of the network's outputs; `dataset`, the name of what it was trained on:
-            "KMNIST", or a folder's; `history`, for each curve of the plot one number an epoch; `settings`, the flags of
-            the run as text; `test_accuracy`, None if the run was stopped before the test. All of plain types.
-
-    Raises:
-        OSError: the file cannot be written; an existing one is intact.
+    That is, of plain types: `classes`, names in the order of the network's outputs; `dataset`, "KMNIST" or a folder's
+    name; `history`, for each curve of the plot one number an epoch; `settings`, the flags of the run as text;
+    `test_accuracy`, None if the run was stopped before the test.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()}
     buffer = io.BytesIO()
@@ -42,11 +37,7 @@ def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
 
 
 def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
-    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote.
-
-    Raises:
-        BadInput: the file is missing, unreadable, or not a model that `save` wrote.
-    """
+    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote. Raises BadInput."""
     try:
         content = read_bounded(path)
         with warnings.catch_warnings():  # torch wonders aloud about broken files
@@ -58,11 +49,8 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     except OSError as error:
         cure = f"write a model with 'python train.py --model {path} --plot plot.png'"
         raise BadInput(f"{path} cannot be read ({error.strerror}): {cure}") from None
-    except Exception as error:  # torch's reader fails in many ways on a broken file; each means the same to the user
-        fault = "is damaged, or no model that train.py wrote: train again to replace it"
-        if code := re.search(r"GLOBAL (\S+)", str(error)):  # a whole network, pickled as the tutorial does it, say
-            fault = f"is not opened, as it could run any code ({code[1]:.60}): train again here to replace it"
-        raise BadInput(f"{path} {fault}") from None
+    except Exception:  # torch's reader fails in many ways on a broken file; each means the same to the user
+        raise BadInput(f"{path} is damaged, or no model that train.py wrote: train again to replace it") from None
 
 
 def read_bounded(path: Path) -> bytes:

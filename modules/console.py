@@ -1,13 +1,11 @@
 """How both scripts start and end as programs that people type. They import this first, before anything slow.
 
-Importing torch takes seconds. In a script, Ctrl-C in the meantime ends the program without a traceback, and Python
-looks for garbage less often: there is none among modules, and looking costs half a second. Imported by anything but a
-script of this project, a test or a notebook say, this module changes nothing.
+Importing torch takes seconds. Ctrl-C in the meantime ends a script without a traceback, and Python looks for garbage
+less often: there is none among modules, and looking costs half a second. In tests and notebooks nothing changes.
 """
 
 import gc
 import os
-import platform
 import signal
 import sys
 from collections.abc import Callable
@@ -33,7 +31,7 @@ def require(name: str, found: str, needed: str) -> None:
 if Path(getattr(sys.modules["__main__"], "__file__", "")).name in ("train.py", "predict.py"):
     gc.set_threshold(50_000)
     on_interrupts(lambda *_: os._exit(130))
-    require("Python", platform.python_version(), "3.10")
+    require("Python", sys.version.split()[0], "3.10")
     try:
         # older ones run code out of files that are opened as mere weights
         require("torch", metadata.version("torch"), "2.6")
@@ -68,10 +66,7 @@ def exit_code(main: Callable[[], None]) -> int:
     Ctrl-C, SIGTERM and SIGHUP become KeyboardInterrupt and exit code 130, BadInput exit code 2, a lack of memory or of
     disk space and a loss that is no number any more (FloatingPointError) exit code 1; a closed pipe ends quietly.
     """
-    # a stream that the shell has closed (>&-) is None
-    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, [sys.stdout, sys.stderr]):  # a stream that the shell has closed (>&-) is None
         # piped output arrives line by line, and a terminal that cannot show a kana gets its code instead
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     on_interrupts(signal.default_int_handler)

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import re
 import unicodedata
 
 import cv2
@@ -28,10 +27,7 @@ def captions(names: list[str], kana: str = "") -> list[str]:
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Write text in any script into a picture; `corner` is the left end of its baseline, `size` is in pixels.
-
-    The text gets smaller where it would not fit, and shorter in the end.
-    """
+    """Write text, `size` pixels high, from `corner`, its baseline's left end; smaller or shorter where it must be."""
     text = "".join(map(letter, text))
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 10 and text_width(text, size) > room:
@@ -56,7 +52,7 @@ def letter(character: str) -> str:
     if (drawn[0] != drawn[1]).any():
         return character
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or re.split("[ -]", unicodedata.name(character, ""))[-1].lower()
+    return plain or unicodedata.name(character, "").replace("-", " ").split(" ")[-1].lower()
 
 
 def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:

@@ -7,16 +7,10 @@ from pathlib import Path
 
 
 def check_writable(path: Path) -> None:
-    """Create the folder of `path` and prove that a file can be written there; leaves an existing file untouched.
-
-    Raises:
-        OSError: it cannot; the text names the place.
-    """
+    """Create the folder of `path` and prove that a file can be written there, without touching it. Raises OSError."""
     target = Path(os.path.realpath(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise OSError(f"a part of {target.parent} is a file, not a folder") from None
+    if not target.parent.exists():
+        target.parent.mkdir(parents=True)
     if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
         raise OSError(f"{path} is {'write-protected' if target.is_file() else 'not an ordinary file'}")
     with tempfile.TemporaryFile(dir=target.parent):
@@ -26,11 +20,8 @@ def check_writable(path: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step, creating its folder; an existing file keeps its permissions.
 
-    The bytes go to a new file beside the target, are flushed to the disk and then renamed over the target: a kill or a
-    full disk at any moment leaves the old file or the new one, and of two simultaneous writers the last wins whole.
-
-    Raises:
-        OSError: the disk is full or the place cannot be written; its text names the file. The old file is intact.
+    They go to a new file beside it, onto the disk, and are then renamed: a kill or a full disk at any moment leaves the
+    old file or the new one. Raises OSError, which names the file and the reason.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
     temporary = target.with_name(f".{os.getpid()}.part")  # no other running process uses it

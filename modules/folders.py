@@ -22,7 +22,6 @@ from modules.kmnist import Labelled
 from modules.pictures import SIZE, PictureError, read_picture, to_network_input
 
 TEST_SHARE = 0.2
-TEST_SEED = 0
 LEAST_PICTURES = 3  # of a class: one each to train on, to validate with and to test
 MOST_COMPLAINTS = 10  # lines about single pictures
 
@@ -31,10 +30,7 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
     """Read all pictures: the names of the classes, pictures to train on and pictures to test, each with their labels.
 
     The test pictures are a fifth of each class, at least one. Equal folders give equal parts; a picture that is added
-    or removed draws all parts of its class anew.
-
-    Raises:
-        BadInput: the folder is not of this layout, or a class has too few readable pictures; the text says which.
+    or removed draws all parts of its class anew. BadInput says what is wrong with a folder, or with a class.
     """
     classes, paths, labels = find(folder)
     images, readable = read_all(paths)
@@ -43,7 +39,7 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
     if count < LEAST_PICTURES:
         name, count = classes[rarest], int(count) or "no"
         raise BadInput(f"{folder / name} has {count} readable pictures: a class needs at least {LEAST_PICTURES}")
-    rest, test = divide(labels, TEST_SHARE, TEST_SEED)
+    rest, test = divide(labels, TEST_SHARE, seed=0)
     return classes, (images[rest], labels[rest]), (images[test], labels[test])
 
 
@@ -106,11 +102,7 @@ def divide(labels: torch.Tensor, share: float, seed: int) -> tuple[np.ndarray, n
 
 
 def pictures_in(path: Path) -> list[Path]:
-    """The picture files in a folder, deeper ones too, in order of name; a path that is no folder stands for itself.
-
-    Raises:
-        BadInput: there are none.
-    """
+    """The pictures in a folder, deeper ones too, in order of name; a file alone is itself. Raises BadInput."""
     if not os.path.isdir(path):
         return [path]
     from torchvision.datasets.folder import IMG_EXTENSIONS

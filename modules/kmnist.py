@@ -24,17 +24,8 @@ MD5 = {
 Labelled = tuple[torch.Tensor, torch.Tensor]  # images, N x 1 x 28 x 28, uint8, light on dark; labels, N, int64
 
 
-def load() -> tuple[list[str], Labelled, Labelled]:
-    """The names of the ten classes, the 60,000 training images and the 10,000 test images, each with their labels.
-
-    Raises:
-        OSError: a file is missing, unreadable or damaged; the text names it and says how to get it back.
-    """
-    return CLASSES, read("train"), read("t10k")
-
-
 def read(part: str) -> Labelled:
-    """The images and labels of one part: "train" or "t10k". Raises OSError as `load` does."""
+    """The images and labels of a part, "train" (60,000) or "t10k" (10,000); OSError says how to get bad files back."""
     # behind headers of 16 and 8 bytes
     images = np.frombuffer(verified_content(f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(verified_content(f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)

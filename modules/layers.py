@@ -35,7 +35,9 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
     answer = model(batch).exp()
     first, second, answer = (values[0].cpu().numpy() for values in (first, second, answer))
     first, second = first[:20].clip(0), second[:50].clip(0)  # what there is room for, should you change the network
-    filters = [shade_weights(weights) for weights in model.conv1.weight[:20, 0].cpu().numpy()]
+    weights = model.conv1.weight[:20, 0].cpu().numpy()
+    shades = weights / np.abs(weights).max((1, 2), keepdims=True).clip(1e-9)  # -1 to 1: black wants no ink, white does
+    filters = (127.5 + 127.5 * shades).round().astype(np.uint8)
     brightest = np.unravel_index(first.argmax(), first.shape)
 
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
@@ -59,7 +61,7 @@ def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray
     return canvas
 
 
-def draw_image(column: np.ndarray, image: np.ndarray, filters: list[np.ndarray], mark: tuple[int, int, int]) -> None:
+def draw_image(column: np.ndarray, image: np.ndarray, filters: np.ndarray, mark: tuple[int, int, int]) -> None:
     """The image, and below it how the marked pixel comes about: pixels x weights = brightness."""
     explain(column, "the image", "28 x 28 pixels", IMAGE_WORDS)
     column[TOP : TOP + 224, :224] = enlarge(image, 224)
@@ -85,11 +87,6 @@ def explain(column: np.ndarray, name: str, size: str, words: list[str]) -> None:
 
 def frame(canvas: np.ndarray, left: int, top: int, width: int, height: int) -> None:
     cv2.rectangle(canvas, (left - 2, top - 2), (left + width + 1, top + height + 1), MARK, 2)
-
-
-def shade_weights(weights: np.ndarray) -> np.ndarray:
-    """A filter as a grey picture, uint8: white where it wants ink, black where it wants none."""
-    return (127.5 + 127.5 * weights / max(np.abs(weights).max(), 1e-9)).round().astype(np.uint8)
 
 
 def colour_maps(maps: np.ndarray, scale: int) -> list[np.ndarray]:

@@ -95,10 +95,8 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
-    """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright.
-
-    Where a stroke crosses a rule nothing is taken: the ink is not thin there.
-    """
+    """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright."""
+    # where a stroke crosses a rule nothing is taken: the ink is not thin there
     breadth = max(3, round(min(ink.shape) * THIN)) | 1
     nearly_level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
     for _ in ("level", "upright"):

@@ -38,10 +38,9 @@ class PictureError(Exception):
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Read a picture of any usual format, of 8 or 16 bits, turned the way that its camera was held.
+    """Read a picture of any usual format, of 8 or 16 bits, turned the way that its camera was held, or PictureError.
 
-    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light. Raises
-    PictureError where the file is missing, unreadable or no picture.
+    Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.
     """
     if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
         raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
@@ -74,10 +73,8 @@ def over_paper(picture: np.ndarray) -> np.ndarray:
 def to_network_input(picture: np.ndarray) -> np.ndarray:
     """Find the character in a picture, H x W x 3, uint8, and frame it as KMNIST frames its characters.
 
-    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark.
-
-    Raises:
-        PictureError: there is no ink in the picture, or more than one character.
+    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark. Raises PictureError
+    where there is no ink, or more than one character.
     """
     ink = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -113,10 +110,8 @@ def strokes_alone(mask: np.ndarray) -> np.ndarray:
 
 
 def require_one(mask: np.ndarray) -> None:
-    """Raise PictureError where strokes, H x W, 0 or 255, are those of two characters, side by side or stacked.
-
-    There are gaps within characters too, but few so wide or so far in, with so much edge of ink on both sides.
-    """
+    """Raise PictureError where the strokes in a mask are those of two characters, side by side or stacked."""
+    # there are gaps within characters too, but few so wide or so far in, with so much edge of ink on both sides
     for axis in (0, 1):
         inked = mask.any(axis=axis).nonzero()[0]
         gaps = np.diff(inked) - 1

@@ -1,12 +1,12 @@
 """The plot of a training run: loss and accuracy over the epochs, and what was taken for what in the test."""
 
 import io
+import re
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -14,47 +14,37 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 np.finfo(np.float32), np.finfo(np.float64)
 LONGEST_LABEL = 15  # characters of a class name
 MOST_COUNTS = 15  # classes up to which a number fits into each field of the confusion matrix
+Curves = dict[str, list[float]]  # train_loss, val_loss, train_acc and val_acc, a number for each epoch
 
 
 def draw_plot(
-    history: dict[str, list[float]],
-    dataset: str,
-    augmented: bool,
-    ending: str,
-    confusion: np.ndarray | None = None,
-    classes: list[str] | None = None,
+    history: Curves, confusion: np.ndarray | None, classes: list[str], dataset: str, augmented: bool, ending: str
 ) -> bytes:
-    """Draw losses and accuracies over the epochs, and the confusion matrix of the test if there is one.
+    """A picture file (its ending ".png", ".svg" ...) with a run's curves and, if it came to the test, its confusions.
 
-    Args:
-        history: train_loss, val_loss, train_acc and val_acc, one number for each epoch.
-        augmented: whether the training images were warped, which makes them harder than the validation images.
-        ending: ".png", ".svg" ..., of the picture file whose content is returned.
-        confusion: how many images of class i (row) were read as class j (column), classes x classes.
+    `augmented` training images are warped, and harder than those of the validation. `confusion` tells how many images
+    of class i (row) were read as class j (column).
     """
-    rooms, size, widths = [["loss", "confusion"], ["acc", "confusion"]], (12, 7), [1, 1.5]
-    if confusion is None:
-        rooms, size, widths = [["loss", "acc"]], (11, 4.8), [1, 1]
+    rooms = [["loss", "acc"]] if confusion is None else [[name] * 2 + ["confusion"] * 3 for name in ("loss", "acc")]
     # names may have a $ in them; and a personal matplotlibrc, with TeX say, changes no plot
     with style.context(["ggplot", {"text.parse_math": False, "legend.framealpha": 1}], after_reset=True):
-        figure = Figure(size, layout="constrained")  # not pyplot's: no window, whatever the screen
-        panels = figure.subplot_mosaic(rooms, width_ratios=widths)
-        title = f"Training Loss and Accuracy on Dataset: {dataset}"
-        names = {figure.suptitle(drawable(title)): title}
+        figure = Figure((12, 7), layout="constrained")  # not pyplot's: no window, whatever the screen
+        panels = figure.subplot_mosaic(rooms)
+        names = [f"Training Loss and Accuracy on Dataset: {dataset}"]
+        texts = [figure.suptitle(drawable(names[0]))]
         for quantity, title in (("loss", "Loss"), ("acc", "Accuracy")):
             draw_curves(panels[quantity], history, quantity, title, augmented)
         if confusion is not None:
-            classes = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in classes]
-            draw_confusion(panels["confusion"], confusion, [*map(drawable, classes)])
-            for labels in (panels["confusion"].get_xticklabels(), panels["confusion"].get_yticklabels()):
-                names |= dict(zip(labels, classes, strict=True))
-        draw_names(figure, names)
+            classes = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 3]}..." for name in classes]
+            texts += draw_confusion(panels["confusion"], confusion, [*map(drawable, classes)])
+            names += 2 * classes
+        draw_names(figure, texts, names)
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
     return picture.getvalue()
 
 
-def draw_curves(panel: Axes, history: dict[str, list[float]], quantity: str, title: str, augmented: bool) -> None:
+def draw_curves(panel: Axes, history: Curves, quantity: str, title: str, augmented: bool) -> None:
     epochs = range(1, len(history["train_loss"]) + 1)
     for part, colour in (("train", "C0"), ("val", "C1")):
         curve = history[f"{part}_{quantity}"]
@@ -67,7 +57,8 @@ def draw_curves(panel: Axes, history: dict[str, list[float]], quantity: str, tit
     panel.legend(title="train: on warped images" if augmented else None)
 
 
-def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> None:
+def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> list[Text]:
+    """Draw the confusion matrix; returns the texts of its class names."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
     many = len(classes) > MOST_COUNTS
@@ -81,25 +72,24 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
     panel.tick_params(labelsize="x-small" if many else "medium")
     panel.tick_params("x", labelrotation=90 if many or max(map(len, classes)) > 5 else 0)
     panel.grid(False)
+    return panel.get_xticklabels() + panel.get_yticklabels()
 
 
 def drawable(name: str) -> str:
-    """A name with a W, which is as broad, in place of each character that matplotlib's own font lacks."""
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
-    return "".join(character if ord(character) in known else "W" for character in name)
+    """A name with a W, which is as broad, for each character beyond Latin, Greek and Cyrillic, matplotlib's."""
+    return re.sub("[^\0-\u04ff]", "W", name)
 
 
-def draw_names(figure: Figure, names: dict[Text, str]) -> None:
-    """Lay pictures of those names that are not drawable, made by OpenCV, over their places."""
-    names = {text: name for text, name in names.items() if text.get_text() != name}
-    if not names:
+def draw_names(figure: Figure, texts: list[Text], names: list[str]) -> None:
+    """Lay pictures of those names that are not drawable, made by OpenCV, over the texts in their places."""
+    if names == [*map(drawable, names)]:
         return
     from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
 
-    figure.canvas.draw()  # finds the places
-    for text, name in names.items():
-        picture = np.full((54, text_width(name, 40) + 8, 3), 255, np.uint8)
-        write(picture, name, (0, 40), 40, BLACK)
+    figure.draw_without_rendering()  # finds the places
+    for text, name in zip(texts, names, strict=True):
+        picture = np.full((28, text_width(name, 24) + 8, 3), 255, np.uint8)
+        write(picture, name, (0, 22), 24, BLACK)
         box = text.get_window_extent().transformed(figure.transFigure.inverted())
         text.set_alpha(0)
         place = figure.add_axes(box.bounds)

@@ -70,7 +70,7 @@ def plain_loop(epochs: int, device: "torch.device", model_path: Path, plot_path:
                 *[nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10), nn.LogSoftmax(dim=1)],
             )
 
-    _, training, test = kmnist.load()
+    training, test = kmnist.read("train"), kmnist.read("t10k")
     pictures, count = Pictures(*training), round(0.75 * len(training[1]))
     parts = random_split(pictures, [count, len(pictures) - count], generator=torch.Generator().manual_seed(42))
     train_loader = DataLoader(parts[0], shuffle=True, batch_size=64)

@@ -22,8 +22,7 @@ from modules.batches import pixels
 def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path) -> None:
     assert list(kmnist.MD5.items()) == datasets.KMNIST.resources
     assert datasets.KMNIST.classes == kmnist.CLASSES
-    names, (images, labels), (test_images, test_labels) = kmnist.load()
-    assert names == kmnist.CLASSES
+    (images, labels), (test_images, test_labels) = kmnist.read("train"), kmnist.read("t10k")
     assert images.shape == (60_000, 1, 28, 28)
     assert labels.bincount().tolist() == [6000] * 10
     for kind in ("images-idx3", "labels-idx1"):

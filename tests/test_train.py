@@ -268,7 +268,7 @@ def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: Mon
     history, figures = {name: [0.5, 0.4, 0.3] for name in CURVES}, []
     monkeypatch.setattr(plot, "Figure", lambda *size, **more: figures.append(Figure(*size, **more)) or figures[-1])
     confusion = np.array([[90, 3], [0, 70]])
-    one, other = (plot.draw_plot(history, "か", False, ".raw", confusion, ["か", name]) for name in ("漢", "字"))
+    one, other = (plot.draw_plot(history, confusion, ["か", name], "か", False, ".raw") for name in ("漢", "字"))
     assert one != other
     panels = {panel.get_title(): panel for panel in figures[0].axes}
     for title in ("Loss", "Accuracy"):
@@ -278,6 +278,10 @@ def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: Mon
     assert {text.get_text() for text in panels["Test images"].texts} == {"90", "3", "70", ""}
     assert (panels["Test images"].get_ylabel(), panels["Test images"].get_xlabel()) == ("is", "read as")
     assert panels["Test images"].images[0].get_array()[0, 1] == 3
-    plot.draw_plot(history, "KMNIST", True, ".PDF", np.eye(49), [f"class {number}" for number in range(49)])
+    places = [panel.get_position() for panel in (panels["Test images"], *figures[0].axes[-2:])]
+    middles = [(place.y0 + place.y1) / 2 for place in places]  # of the matrix, and of the names of its two rows
+    assert middles[1] - middles[0] == pytest.approx(middles[0] - middles[2], abs=0.02)
+    assert middles[1] - middles[2] == pytest.approx(places[0].height / 2, abs=0.02)
+    plot.draw_plot(history, np.eye(49), [f"class {number}" for number in range(49)], "KMNIST", True, ".PDF")
     assert figures[-1].get_suptitle() == "Training Loss and Accuracy on Dataset: KMNIST"
     assert not any(panel.texts for panel in figures[-1].axes)  # no room for numbers
