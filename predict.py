@@ -5,7 +5,7 @@
     python predict.py --model output/model.pth --image drawing.png photo.jpg
     python predict.py --model output/model.pth --draw
 
-With a screen each sample opens in a window: any key goes on, q or Esc ends. Without one, all samples go onto one sheet
+With a screen each sample opens in a window: any key goes on, q or Esc ends. Without one, up to 100 go onto one sheet
 beside the model. --layers shows what happens inside the network.
 """
 
@@ -136,8 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     cards, heading, failures = (read_pictures if args.image else read_test_set)(args, model, saved, names)
     if cards and args.output:
         sheet = draw.sheet(cards, f"{printable(args.model.name)}, {heading}")
-        smallest = [cv2.IMWRITE_PNG_COMPRESSION, 9]  # a third of the usual size
-        write_whole(args.output, cv2.imencode(args.output.suffix, sheet, smallest)[1].tobytes())
+        write_whole(args.output, cv2.imencode(args.output.suffix, sheet)[1].tobytes())
         print(f"[INFO] predictions drawn on {printable(args.output)}")
     elif cards:
         windows.show(cards)

@@ -105,8 +105,8 @@ def evaluate(model: LeNet, dataset: Images) -> tuple[float, float, torch.Tensor]
     return loss.item(), (predicted == dataset.labels).float().mean().item(), predicted.cpu()
 
 
-def train(model: LeNet, train_set: Images, validation_set: Images, args: argparse.Namespace, run: dict) -> None:
-    """All epochs; `run` has the weights and the curves of the complete ones at any moment."""
+def train(model: LeNet, train_set: Images, validation_set: Images, args: argparse.Namespace, kept: dict) -> None:
+    """All epochs; `kept` has the weights and the curves of the complete ones at any moment."""
     # Adam, its weight decay decoupled; fused: one kernel for all weights, which not every backend has
     fused = args.device.type in ("cpu", "cuda")
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=fused)
@@ -123,7 +123,7 @@ def train(model: LeNet, train_set: Images, validation_set: Images, args: argpars
         row = {"train_loss": train_loss, "train_acc": train_acc, "val_loss": val_loss, "val_acc": val_acc}
         curves = {name: [*curves.get(name, []), value] for name, value in row.items()}
         # one call: Ctrl-C finds the weights and the curves of the same epochs
-        run.update(state_dict={name: tensor.clone() for name, tensor in model.state_dict().items()}, history=curves)
+        kept.update(state_dict={name: tensor.clone() for name, tensor in model.state_dict().items()}, history=curves)
         print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
         print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
         print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
@@ -146,15 +146,15 @@ def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, n
     return accuracy, confusion
 
 
-def save(args: argparse.Namespace, dataset: str, classes: list[str], run: dict) -> None:
+def save(args: argparse.Namespace, dataset: str, classes: list[str], kept: dict) -> None:
     """Write the model file and the plot."""
+    history, accuracy, confusion = (kept.get(name) for name in ("history", "test_accuracy", "confusion"))
+    about = {"classes": classes, "dataset": dataset, "history": history, "test_accuracy": accuracy}
     settings = {flag: str(value) for flag, value in vars(args).items()}
-    accuracy = run.setdefault("test_accuracy", None)
-    confusion = run.pop("confusion", None)
-    checkpoint.save(args.model, classes=classes, dataset=dataset, settings=settings, **run)
-    write_whole(args.plot, draw_plot(run["history"], confusion, classes, dataset, args.augment, args.plot.suffix))
+    checkpoint.save(args.model, kept["state_dict"], settings=settings, **about)
+    write_whole(args.plot, draw_plot(history, confusion, classes, dataset, args.augment, args.plot.suffix))
     if accuracy is None:
-        print(f"[INFO] ended early: keeping the {len(run['history']['val_acc'])} complete epochs")
+        print(f"[INFO] ended early: keeping the {len(history['val_acc'])} complete epochs")
     print(f"[INFO] model saved to {printable(args.model)}, plot saved to {printable(args.plot)}")
 
 
@@ -175,17 +175,17 @@ def main(argv: list[str] | None = None) -> None:
     model = LeNet(numChannels=1, classes=len(classes)).to(args.device, memory_format=torch.channels_last)
 
     print("[INFO] training the network...")
-    run: dict = {}  # what is to be saved
+    kept: dict = {}  # what is to be saved
     try:
-        train(model, train_set, validation_set, args, run)
+        train(model, train_set, validation_set, args, kept)
         del train_set  # it makes room for what the report imports
         print("[INFO] evaluating network...")
-        run["test_accuracy"], run["confusion"] = report(model, Images(*test_set, args.device), classes)
+        kept["test_accuracy"], kept["confusion"] = report(model, Images(*test_set, args.device), classes)
     finally:  # after Ctrl-C, a hopeless loss or whatever else too: the complete epochs are kept
         on_interrupts(signal.SIG_IGN)
-        if run:
-            save(args, dataset, classes, run)
-    accuracy, count = run["history"]["val_acc"][-1], len(validation_set)
+        if kept:
+            save(args, dataset, classes, kept)
+    accuracy, count = kept["history"]["val_acc"][-1], len(validation_set)
     guessing = validation_set.labels.bincount().max().item() / count  # always the commonest class
     if accuracy < guessing + math.sqrt(guessing * (1 - guessing) / count):  # with one standard error
         print(f"[INFO] it learned nothing: validation accuracy {accuracy:.4f} is no better than guessing.", end=" ")

@@ -68,8 +68,8 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
     """The paper with all strokes on it, PAPER x PAPER x 3, uint8."""
     paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
     for stroke in strokes:
-        points = np.array(stroke, np.float32)
-        curve = cv2.resize(points, (2, 4 * len(points)), interpolation=cv2.INTER_CUBIC)  # a fast pen has few points
+        dense = cv2.resize(np.array(stroke, np.float32), (2, 4 * len(stroke)))  # four points to a segment
+        curve = cv2.blur(dense, (1, 5), borderType=cv2.BORDER_REPLICATE)  # rounds its corners
         cv2.polylines(paper, [curve.round().astype(np.int32)], False, BLACK, PEN, cv2.LINE_AA)
     return paper
 

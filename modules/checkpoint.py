@@ -26,9 +26,8 @@ MOST_CLASSES, LONGEST_NAME = 1000, 40
 def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
     """Write a model file, or raise OSError and leave an old one intact: a LeNet's weights, and what is known about it.
 
-    That is, of plain types: `classes`, names in the order of the network's outputs; `dataset`, "KMNIST" or a folder's
-    name; `history`, for each curve of the plot one number an epoch; `settings`, the flags of the run as text;
-    `test_accuracy`, None if the run was stopped before the test.
+    That is `classes`, names in the order of the network's outputs; `dataset`, "KMNIST" or a folder's name; `history`,
+    the curves of the plot; `settings`, the flags as text; `test_accuracy`, None if the run ended before the test.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()}
     buffer = io.BytesIO()

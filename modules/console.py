@@ -4,6 +4,7 @@ Importing torch takes seconds. Ctrl-C in the meantime ends a script without a tr
 less often: there is none among modules, and looking costs half a second. In tests and notebooks nothing changes.
 """
 
+import atexit
 import gc
 import os
 import signal
@@ -57,16 +58,20 @@ def complain(message: object) -> None:
 
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a script and leave at once: taking apart all that torch has imported would take most of a second."""
-    os._exit(exit_code(main))
+    code = exit_code(main)
+    atexit._run_exitfuncs()  # temporary folders and semaphores go
+    os._exit(code)
 
 
 def exit_code(main: Callable[[], None]) -> int:
-    """Run a script's main function so that it ends in an exit code and one line, never in a traceback.
+    """Run a script's main function so that what people can cause ends in one line and an exit code, not in a traceback.
 
     Ctrl-C, SIGTERM and SIGHUP become KeyboardInterrupt and exit code 130, BadInput exit code 2, a lack of memory or of
     disk space and a loss that is no number any more (FloatingPointError) exit code 1; a closed pipe ends quietly.
     """
-    for stream in filter(None, [sys.stdout, sys.stderr]):  # a stream that the shell has closed (>&-) is None
+    nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere  # None where the shell has closed them (>&-)
+    for stream in (sys.stdout, sys.stderr):
         # piped output arrives line by line, and a terminal that cannot show a kana gets its code instead
         stream.reconfigure(line_buffering=True, errors="backslashreplace")
     on_interrupts(signal.default_int_handler)

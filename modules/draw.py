@@ -19,7 +19,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 takes a font of most scripts for it;
 
 
 def captions(names: list[str], kana: str = "") -> list[str]:
-    """Names as `write` can draw them, each behind its character of `kana` if there are any; says so where it cannot."""
+    """Names as `write` can draw them, each behind its character of `kana` if there are any; Latin with OpenCV 4."""
     latin_alone = letter("お") != "お"
     if latin_alone and not "".join([kana, *names]).isascii():
         print("[INFO] names are drawn in Latin letters alone: OpenCV 5 would draw the kana")
@@ -27,7 +27,7 @@ def captions(names: list[str], kana: str = "") -> list[str]:
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Write text, `size` pixels high, from `corner`, its baseline's left end; smaller or shorter where it must be."""
+    """Write text from `corner`, its baseline's left end, in a font of `size` pixels; smaller or shorter at need."""
     text = "".join(map(letter, text))
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 10 and text_width(text, size) > room:
@@ -46,7 +46,7 @@ def letter(character: str) -> str:
     """A character, or where OpenCV cannot draw it, its name: a for ä, ka for か, 6f22 for 漢, the end of Unicode's."""
     if character.isascii():
         return character
-    drawn = np.zeros((2, 40, 26), np.uint8)  # a question mark fills them, one of several that OpenCV 4 draws
+    drawn = np.zeros((2, 40, 26), np.uint8)  # one letter wide: OpenCV 4 draws a ? for each byte of what it lacks
     for canvas, text in zip(drawn, (character, "?"), strict=True):
         cv2.putText(canvas, text, (10, 30), FONT, 1, 255)
     if (drawn[0] != drawn[1]).any():

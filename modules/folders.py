@@ -56,10 +56,10 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
         what = f"has {len(classes)} sub-folders, and a network tells 2 to {MOST_CLASSES} classes apart"
         raise BadInput(f"{folder} {what}: make one sub-folder of pictures for each character")
     same = [name if len(name) == 1 else name.casefold() for name in classes]  # a and A are two, ki and Ki likely one
-    for name, others in zip(classes, same, strict=True):
+    for name, folded in zip(classes, same, strict=True):
         if not is_name(name):
             raise BadInput(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
-        if same.count(others) > 1:
+        if same.count(folded) > 1:
             raise BadInput(f"{folder} has several classes named {name}, or so but for case: make them one")
     paths = [pictures_in(folder / name) for name in names]
     labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([*map(len, paths)]))
@@ -68,7 +68,7 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
 
 def read_all(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
     """The characters in picture files, N x 1 x 28 x 28, uint8, and which files have one; complains of the others."""
-    with ThreadPool() as pool:  # OpenCV releases the interpreter lock: all cores are at work
+    with ThreadPool() as pool:  # Pillow and OpenCV release the interpreter lock: all cores work
         answers = pool.imap(try_to_read, paths, chunksize=8)
         answers = [*tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout)]
     readable = [index for index, answer in enumerate(answers) if isinstance(answer, np.ndarray)]

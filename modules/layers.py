@@ -26,8 +26,7 @@ ANSWER_WORDS = ["All maps together vote for", "each class (fc1 and fc2)."]
 def draw_layers(model: LeNet, image: np.ndarray, names: list[str]) -> np.ndarray:
     """Draw an image, the filters and maps of conv1, the maps of conv2 and the answer, from left to right.
 
-    The image is 28 x 28, uint8, as the network gets it, and the drawing HEIGHT x WIDTH x 3. One pixel of conv1's maps,
-    the brightest, is marked with all that it was computed from.
+    The image is 28 x 28, uint8, the drawing HEIGHT x WIDTH x 3. conv1's brightest pixel is marked, with its causes.
     """
     batch = pixels(torch.from_numpy(image)[None, None].to(model.conv1.weight.device))
     first = model.relu1(model.conv1(batch))  # 1 x 20 x 24 x 24

@@ -76,22 +76,23 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> li
 
 
 def drawable(name: str) -> str:
-    """A name with a W, which is as broad, for each character beyond Latin, Greek and Cyrillic, matplotlib's."""
-    return re.sub("[^\0-\u04ff]", "W", name)
+    """A name with a W, as broad, for each character beyond Latin, Greek and Cyrillic, which matplotlib's font has."""
+    return re.sub("[^\0-\u04ff\u2010-\u2027]", "W", name)
 
 
 def draw_names(figure: Figure, texts: list[Text], names: list[str]) -> None:
     """Lay pictures of those names that are not drawable, made by OpenCV, over the texts in their places."""
-    if names == [*map(drawable, names)]:
+    foreign = [pair for pair in zip(texts, names, strict=True) if pair[1] != drawable(pair[1])]
+    if not foreign:
         return
     from modules.draw import BLACK, text_width, write  # OpenCV, which nothing else here needs
 
     figure.draw_without_rendering()  # finds the places
-    for text, name in zip(texts, names, strict=True):
-        picture = np.full((28, text_width(name, 24) + 8, 3), 255, np.uint8)
-        write(picture, name, (0, 22), 24, BLACK)
+    for text, name in foreign:
+        picture = np.full((24, text_width(name, 24) + 8, 3), 255, np.uint8)
+        write(picture, name, (0, 19), 24, BLACK)
         box = text.get_window_extent().transformed(figure.transFigure.inverted())
         text.set_alpha(0)
-        place = figure.add_axes(box.bounds)
+        place = figure.add_axes(box.bounds, anchor="NE")
         place.axis("off")
-        place.imshow(np.rot90(picture) if text.get_rotation() else picture)
+        place.imshow(np.rot90(picture[:, :-7]) if text.get_rotation() else picture[:, :-7])  # without its margin

@@ -7,7 +7,6 @@ import sys
 import cv2
 import numpy as np
 
-KEY_ESC = 27
 WINDOW = "LeNet"
 POLL = 20  # milliseconds between two looks at the keyboard and at the window
 
@@ -34,7 +33,7 @@ def read_key() -> str:
         is_open = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
     except cv2.error:  # with Qt there is nothing left to ask once the last window is closed
         is_open = False
-    if not is_open or key & 0xFFFF == KEY_ESC:
+    if not is_open or key & 0xFFFF == 27:  # Esc
         return "q"
     return chr(key & 0xFFFF).lower() if key != -1 else ""
 

@@ -76,7 +76,8 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
     }
     expected = seen(tmp_path / "grey.png", PAGE).astype(int)
     for name, picture in variants.items():
-        assert np.abs(seen(tmp_path / f"{name}.png", picture) - expected).mean() < 3, name
+        for ending in (".png", ".pgm") if name in ("deep", "12 bits of 16") else (".png",):
+            assert np.abs(seen(tmp_path / f"picture{ending}", picture) - expected).mean() < 3, name
 
 
 ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if ending in Image.registered_extensions()]
