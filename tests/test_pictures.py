@@ -78,6 +78,8 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
     for name, picture in variants.items():
         for ending in (".png", ".pgm") if name in ("deep", "12 bits of 16") else (".png",):
             assert np.abs(seen(tmp_path / f"picture{ending}", picture) - expected).mean() < 3, name
+    seen(tmp_path / "red.png", np.where(PAGE[..., None] < 128, (0, 0, 255), (255, 255, 255)).astype(np.uint8))
+    assert (pictures.read_picture(tmp_path / "red.png").min((0, 1)) == (0, 0, 255)).all()  # blue, green, red
 
 
 ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if ending in Image.registered_extensions()]
