@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
 
     def require_writable(self, flag: str, path: Path, folder: Path | None) -> None:
-        for within in folder.glob("*/") if folder else ():
+        for within in [folder, *folder.glob("*/")] if folder else []:
             if Path(os.path.realpath(within)) in Path(os.path.realpath(path)).parents:
                 self.error(f"argument {flag}: {path} lies among the pictures in {folder}, which are read by this run")
         try:

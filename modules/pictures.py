@@ -6,7 +6,6 @@ the middle of the frame in 97% (ink: above 64 of 255). The ink is broad: over a 
 """
 
 import io
-import os
 import warnings
 from pathlib import Path
 
@@ -28,7 +27,7 @@ APART, PART_EDGE, WHOLE_EDGE = 1.1, 2.5, 8.0
 Image.init()
 FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]  # EPS would start Ghostscript
 FORMATS = [name for name in FORMATS if name in Image.OPEN]  # AVIF is a new one
-Image.MAX_IMAGE_PIXELS = 2**28  # as large cameras take; Pillow refuses twice as many
+Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
@@ -41,32 +40,34 @@ def read_picture(path: Path) -> np.ndarray:
 
     Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.
     """
-    if os.path.exists(path) and not (path.is_file() and path.stat().st_size <= LARGEST_FILE):
-        raise PictureError(f"is no picture file of at most {LARGEST_FILE >> 20} MiB")
     try:
+        if path.stat().st_size > LARGEST_FILE or not path.is_file():
+            raise ValueError
         content = io.BytesIO(path.read_bytes())  # opened by its name, a TIFF that is to be turned comes out garbled
         picture = Image.open(content, formats=FORMATS)
         picture.draft(None, (WORKING_SIZE, WORKING_SIZE))  # a larger JPEG is reduced while it is decoded
+        picture.getexif()
+        picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
         ImageOps.exif_transpose(picture, in_place=True)
+        return to_colours(picture)
     except Exception as error:  # of many kinds, as files are broken in many ways
-        reason = getattr(error, "strerror", None) or "no picture, or a broken one: save it as PNG or JPEG"
+        reason = getattr(error, "strerror", None) or "no usual picture, or broken or too large: save it as PNG or JPEG"
         raise PictureError(f"cannot be read ({reason})") from None
+
+
+def to_colours(picture: Image.Image) -> np.ndarray:
+    """The pixels of a picture of any mode but floats, laid on white paper, or on black where opaque ones are light."""
     if picture.mode == "F":
-        raise PictureError("has pixels that are no whole numbers: save it as PNG or JPEG")
+        raise ValueError
     if picture.mode.startswith("I"):  # 16 bits, or 10, 12 or 14; stretching would make ink of a blank page's noise
         deep = np.asarray(picture).clip(0)
         picture = Image.fromarray((deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8))
     if picture.has_transparency_data:
-        return over_paper(cv2.cvtColor(np.asarray(picture.convert("RGBA")), cv2.COLOR_RGBA2BGRA))
+        picture = picture.convert("RGBA")
+        small = np.asarray(picture.resize((64, 64)), np.float32)
+        light = small[..., :3].mean(2).ravel() @ small[..., 3].ravel() > 128 * small[..., 3].sum()
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if light else "white"), picture)
     return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
-
-
-def over_paper(picture: np.ndarray) -> np.ndarray:
-    """Lay a picture with alpha, H x W x 4, on white paper, or on black where its opaque pixels are light."""
-    colour, opacity = picture[..., :3].astype(np.float32), picture[..., 3:].astype(np.float32) / 255
-    brightness = (colour * opacity).sum() / max(3 * opacity.sum(), 1)
-    paper = 255 if brightness < 128 else 0
-    return (colour * opacity + paper * (1 - opacity)).round().astype(np.uint8)
 
 
 def to_network_input(picture: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> li
 
 def drawable(name: str) -> str:
     """A name with a W, as broad, for each character beyond Latin, Greek and Cyrillic, which matplotlib's font has."""
-    return re.sub("[^\0-\u04ff\u2010-\u2027]", "W", name)
+    return re.sub("[^\0-\u02af\u0386-\u04ff\u2010-\u2027]", "W", name)
 
 
 def draw_names(figure: Figure, texts: list[Text], names: list[str]) -> None:

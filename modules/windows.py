@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 WINDOW = "LeNet"
-POLL = 20  # milliseconds between two looks at the keyboard and at the window
 
 
 def has_screen() -> bool:
@@ -28,7 +27,7 @@ def open_window(width: int, height: int) -> None:
 
 def read_key() -> str:
     """The key pressed within the next milliseconds, "" if none was; "q" too for Esc and for a closed window."""
-    key = cv2.waitKeyEx(POLL)  # 0 would wait for ever once the window is closed; waitKey takes an arrow for a letter
+    key = cv2.waitKeyEx(20)  # ms; 0 would wait for ever once the window is closed; waitKey takes an arrow for a letter
     try:
         is_open = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
     except cv2.error:  # with Qt there is nothing left to ask once the last window is closed

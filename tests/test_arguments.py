@@ -44,6 +44,7 @@ REFUSED = {
     "train.py --model sub --plot sub/p.png": "not an ordinary file",
     "train.py --folder . --model class/there.png": "lies among the pictures",
     "train.py --folder . --plot class/there.png": "lies among the pictures",
+    "train.py --folder class --model class/new/m.pth": "lies among the pictures",
     "predict.py --folder . --output class/there.png": "lies among the pictures",
 }
 

@@ -96,8 +96,12 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: st
         colour = np.dstack([grey] * 3 + [255 - grey] * alpha)
         exif = Image.Exif()
         exif[0x0112] = orientation
+        exif[0x8298] = "odd"
+        tags = exif.tobytes()
+        if ending == ".jpg":
+            tags = tags.replace(b"\x82\x98", b"\x01\x28")  # words for a number, which Pillow reads but cannot write
         path = tmp_path / f"held{ending}"
-        Image.fromarray(colour).save(path, exif=exif.tobytes())
+        Image.fromarray(colour).save(path, exif=tags)
         image = pictures.to_network_input(pictures.read_picture(path))
         assert np.abs(image - upright).mean() < 8, orientation
 
@@ -107,6 +111,9 @@ def test_pixels_that_are_no_integers_and_blank_scans_are_refused(tmp_path: Path)
     for name, picture in (("float.tif", noise), ("one.pfm", noise), ("light.hdr", np.dstack([noise] * 3))):
         with pytest.raises(pictures.PictureError, match="save it as PNG or JPEG"):
             seen(tmp_path / name, picture)
+    Image.new("1", (2**15, 2**14)).save(tmp_path / "huge.png")
+    with pytest.raises(pictures.PictureError, match="too large"):
+        pictures.read_picture(tmp_path / "huge.png")
     with pytest.raises(pictures.PictureError, match="all one shade"):
         seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
 

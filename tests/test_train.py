@@ -268,7 +268,7 @@ def test_the_plot_has_curves_confusions_and_names_in_any_script(monkeypatch: Mon
     history, figures = {name: [0.5, 0.4, 0.3] for name in CURVES}, []
     monkeypatch.setattr(plot, "Figure", lambda *size, **more: figures.append(Figure(*size, **more)) or figures[-1])
     confusion = np.array([[90, 3], [0, 70]])
-    one, other = (plot.draw_plot(history, confusion, ["か", name], "か", False, ".raw") for name in ("漢", "字"))
+    one, other = (plot.draw_plot(history, confusion, ["か", name], "\u037fか", False, ".raw") for name in ("漢", "字"))
     assert one != other
     panels = {panel.get_title(): panel for panel in figures[0].axes}
     for title in ("Loss", "Accuracy"):
