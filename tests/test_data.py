@@ -16,10 +16,12 @@ import train
 from modules import augment, kmnist
 from modules.augment import warp
 from modules.batches import pixels
+from tests.conftest import ROOT
 
 
 @pytest.mark.smoke
 def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (ROOT / "data").rglob("*")}
     assert list(kmnist.MD5.items()) == datasets.KMNIST.resources
     assert datasets.KMNIST.classes == kmnist.CLASSES
     (images, labels), (test_images, test_labels) = kmnist.read("train"), kmnist.read("t10k")
@@ -30,6 +32,7 @@ def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path)
         (tmp_path / kind).write_bytes(unpacked)
     assert torch.equal(test_images[:, 0], read_image_file(str(tmp_path / "images-idx3")))
     assert torch.equal(test_labels, read_label_file(str(tmp_path / "labels-idx1")))
+    assert {path: path.stat().st_mtime_ns for path in (ROOT / "data").rglob("*")} == before
 
 
 @pytest.mark.smoke
