@@ -21,13 +21,13 @@ NUMBER, SHARE = r"\d+\.\d{6}", r"[01]\.\d{4}"
 CURVES = ["train_loss", "train_acc", "val_loss", "val_acc"]
 
 
-def fixed_lines(epochs: int) -> str:
+def fixed_lines() -> str:
     curves = "".join(rf"{part} loss: {NUMBER}, {part} accuracy: {SHARE}\n" for part in ("Train", "Val"))
     rows = "".join(rf" +{name} +{SHARE} +{SHARE} +{SHARE} +\d+\n" for name in kmnist.CLASSES)
     return (
         r"\[INFO\] loading the KMNIST dataset\.\.\.\n\[INFO\] generating the train/validation split\.\.\.\n"
         r"\[INFO\] initializing the LeNet model\.\.\.\n\[INFO\] training the network\.\.\.\n"
-        + "".join(rf"\[INFO\] EPOCH: {epoch}/{epochs}\n{curves}\n" for epoch in range(1, epochs + 1))
+        + "".join(rf"\[INFO\] EPOCH: {epoch}/2\n{curves}\n" for epoch in (1, 2))
         + r"\[INFO\] total time taken to train the model: \d+\.\d\ds\n\[INFO\] evaluating network\.\.\.\n"
         rf" +precision +recall +f1-score +support\n\n{rows}\n +accuracy +({SHARE}) +\d+\n"
     )
@@ -37,7 +37,7 @@ def fixed_lines(epochs: int) -> str:
 def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, run: Run) -> None:
     done = run("train.py", *quick(tmp_path, "--epochs", 2, "--train-split", 0.75))
     assert (done.code, done.err) == (0, "")
-    accuracy = float(re.match(fixed_lines(2), done.out)[1])
+    accuracy = float(re.match(fixed_lines(), done.out)[1])
 
     model, saved = checkpoint.load(tmp_path / "m.pth")
     assert (saved["dataset"], saved["classes"]) == ("KMNIST", kmnist.CLASSES)
