@@ -1,19 +1,16 @@
-"""Train LeNet to read handwritten Hiragana (Kuzushiji-MNIST) and save the model and a plot of its training.
+"""Train LeNet to read handwritten Hiragana (Kuzushiji-MNIST), and save the model and a plot of its training.
 
     python train.py --model output/model.pth --plot output/plot.png
 
-Ten epochs end at 94.0 to 95.6% test accuracy, and so do three with --one-cycle --lr 4e-3 --epochs 3; README.md tells
-how to get beyond 98%.
+Ten epochs end at 94 to 95.6% test accuracy, and so do three with --one-cycle --lr 4e-3 --epochs 3. README.md shows how
+to get beyond 98%.
 """
 
-from modules.console import on_interrupts, printable, run
-
 import argparse
+import copy
 import math
-import signal
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,62 +18,99 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
-from torch.utils.data import random_split
+from torch.utils.data import DataLoader, random_split
 from tqdm import tqdm
 
-from modules import checkpoint, kmnist
-from modules.arguments import training_arguments
+from modules import checkpoint, command_line, kmnist
 from modules.augment import warp
-from modules.batches import EVALUATION_BATCH, Images, make_loader
-from modules.files import write_whole
+from modules.batches import EVALUATION_BATCH, Images
+from modules.command_line import CommandError, add_number
+from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
-from modules.plot import draw_plot
+from modules.plot import ENDINGS, draw_plot
+from modules.temperature import calibrated_loss, choose_temperature
 
-SPLIT_SEED = 42  # the tutorial's; --seed leaves the split alone, so that validation accuracies can be compared
+INIT_LR = 1e-3  # Adam's learning rate: about how far one step moves each weight
+BATCH_SIZE = 64  # images in one step
+EPOCHS = 10  # passes over the training images
+TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
+SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the flags. Invalid ones are rejected before any work."""
+    parser = command_line.parser(__doc__)
+    add = parser.add_argument
+    add("-m", "--model", metavar="PATH", type=command_line.path, required=True, help="where the trained model goes")
+    add("-p", "--plot", metavar="PATH", type=command_line.path, required=True, help="where the plot goes (.png, .svg)")
+    add("--folder", metavar="DIR", type=command_line.path, help=command_line.FOLDER_HELP)
+    add_number(parser, "--train-split", float, 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
+    add("--augment", action="store_true", help="warp each training image at random, in another way in each epoch")
+    add_number(parser, "--epochs", int, 1, 10_000, EPOCHS, "passes over the training images")
+    add_number(parser, "--batch-size", int, 1, 60_000, BATCH_SIZE, "images in one step")
+    add_number(parser, "--lr", float, 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
+    add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
+    add_number(parser, "--label-smoothing", float, 0, 0.99, 0.0, "share of each label spread over all classes")
+    add_number(parser, "--weight-decay", float, 0, 10, 0.0, "share, times --lr, that each step takes off a weight")
+    add("--amp", action="store_true", help="compute in bfloat16: faster where a processor has it, else much slower")
+    command_line.add_device(parser)
+    add_number(parser, "--seed", int, 0, command_line.LARGEST_SEED, 42, "random seed for weights, shuffling and warps")
+    args = parser.parse_args()
+
+    if args.plot.suffix.lower() not in ENDINGS:
+        parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(ENDINGS)}")
+    model, plot = args.model.resolve(), args.plot.resolve()
+    if model in (plot, *plot.parents) or plot in model.parents:
+        parser.error(f"arguments -m/--model and -p/--plot: {args.model} and {args.plot} cannot both be files")
+    for path in (args.model, args.plot):
+        check_writable(path, args.folder)
+    if args.model.exists() and not checkpoint.is_model(args.model):
+        parser.error(f"argument -m/--model: {args.model} exists and is not a model: choose another name")
+    return args
 
 
 def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmnist.Labelled]:
-    """The name of the data set and of its classes, its training set and its test set."""
+    """The name of the data set, the names of its classes, its training images and its test images with their labels."""
     if folder:
-        from modules import folders  # imports OpenCV, which nothing else here needs
+        from modules.own import folders  # imports OpenCV, which nothing else here needs
 
-        print(f"[INFO] loading the pictures in {printable(folder)}...")
-        return printable(folder.resolve().name), *folders.load(folder)
+        print(f"[INFO] loading the pictures in {folder}...")
+        return folder.resolve().name, *folders.load(folder)
     print("[INFO] loading the KMNIST dataset...")
-    return "KMNIST", kmnist.CLASSES, kmnist.read("train"), kmnist.read("t10k")
+    return "KMNIST", kmnist.CLASSES, kmnist.load("train"), kmnist.load("t10k")
 
 
-def split(labels: torch.Tensor, train_share: float, by_class: bool) -> Sequence[Sequence[int]]:
-    """Indices of the images to train on and of those to validate with: the tutorial's for KMNIST and 0.75."""
-    if by_class:
-        from modules.folders import divide
+def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) -> list[Images]:
+    """The images to train on and those to validate with."""
+    if args.folder:
+        from modules.own.folders import divide
 
-        return divide(labels, 1 - train_share, SPLIT_SEED)
-    # the tutorial rounds both parts down, which loses an image for 20 of the 99 whole percentages
-    train_count = round(len(labels) * train_share)
-    counts = [train_count, len(labels) - train_count]
-    parts = random_split(range(len(labels)), counts, generator=torch.Generator().manual_seed(SPLIT_SEED))
-    return [part.indices for part in parts]
+        parts = divide(images, labels, 1 - args.train_split)
+    else:
+        # the tutorial rounds both counts down, which loses an image for 20 of the 99 whole percentages
+        count = round(len(labels) * args.train_split)
+        generator = torch.Generator().manual_seed(SPLIT_SEED)
+        subsets = random_split(range(len(labels)), [count, len(labels) - count], generator=generator)
+        parts = [subset.indices for subset in subsets]
+    return [Images(images[part], labels[part], args.device) for part in parts]
 
 
 def train_epoch(
-    model: LeNet, train_set: Images, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
+    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
 ) -> tuple[float, float]:
-    """Show the network every training image once; returns the mean loss and the accuracy of the answers it gave."""
-    # LeNet ends in log-softmax, and log-softmax of log-softmax changes nothing but rounding: CrossEntropyLoss, which
-    # applies its own and which alone knows label smoothing, is right here. Without smoothing it is NLLLoss
-    loss_function = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing) if args.label_smoothing else nn.NLLLoss()
-    # sums stay on the device: an .item() in the loop would wait for it in every step
-    total_loss, correct = torch.zeros(2, device=args.device)
-
+    """Train on every image once; returns the mean loss and the accuracy of the answers given on the way."""
+    loss_function = nn.NLLLoss()
+    smoothing = args.label_smoothing
+    # sums stay on the device: an .item() in the loop would make each step wait for it
+    total_loss, correct = torch.zeros(2, device=args.device).unbind()
     model.train()
-    loader = make_loader(train_set, args.batch_size, shuffle=True)
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
         if args.augment:
             images = warp(images)
         with torch.autocast(args.device.type, torch.bfloat16, enabled=args.amp):
             log_probs = model(images)
-        loss = loss_function(log_probs, labels)
+        nll = loss_function(log_probs, labels)
+        loss = (1 - smoothing) * nll - smoothing * log_probs.mean()
 
         optimizer.zero_grad()
         loss.backward()
@@ -84,113 +118,116 @@ def train_epoch(
         if scheduler:
             scheduler.step()
 
-        # detached, or the sum would keep every step's graph alive; without smoothing, to compare with validation
-        log_probs = log_probs.detach()
-        total_loss += nn.functional.nll_loss(log_probs, labels, reduction="sum")
+        total_loss += nll.detach() * len(labels)  # detached: the sum would keep the graph of every step
         correct += (log_probs.argmax(1) == labels).sum()
-    return total_loss.item() / len(train_set), correct.item() / len(train_set)
+    count = len(loader.dataset)
+    return total_loss.item() / count, correct.item() / count
 
 
 @torch.inference_mode()
-def evaluate(model: LeNet, dataset: Images) -> tuple[float, float, torch.Tensor]:
-    """Mean loss, accuracy and predicted classes (N, int64, on the CPU) of images that are not learned from."""
+def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tensor]:
+    """Mean loss, accuracy and log-probabilities, N x classes, of images in their order, without learning from them."""
     model.eval()
-    # one tensor for all answers: many small ones, scattered over the heap, cost 70 MB more
-    log_probs = torch.empty(len(dataset), model.fc2.out_features, device=dataset.labels.device)
-    batches = make_loader(dataset, EVALUATION_BATCH)
-    for part, (images, _) in zip(log_probs.split(EVALUATION_BATCH), batches, strict=True):
-        part[:] = model(images)
-    loss = nn.functional.nll_loss(log_probs, dataset.labels)
-    predicted = log_probs.argmax(1)
-    return loss.item(), (predicted == dataset.labels).float().mean().item(), predicted.cpu()
+    log_probs = torch.cat([model(images) for images, _ in loader])
+    labels = loader.dataset.labels
+    accuracy = (log_probs.argmax(1) == labels).float().mean()
+    return nn.functional.nll_loss(log_probs, labels).item(), accuracy.item(), log_probs
 
 
-def train(model: LeNet, train_set: Images, validation_set: Images, args: argparse.Namespace, kept: dict) -> None:
-    """All epochs; `kept` has the weights and the curves of the complete ones at any moment."""
-    # Adam, its weight decay decoupled; fused: one kernel for all weights, which not every backend has
+def train(
+    model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: argparse.Namespace, about: dict
+) -> Exception | KeyboardInterrupt | None:
+    """Train for all epochs, and save the model and what is known `about` it after each, its curves among it.
+
+    After Ctrl-C or a loss that is not finite, the model has the weights of the last complete epoch. Returns the reason.
+    """
+    # Adam, with the weight decay beside it; fused: one call for all weights, where the device has it
     fused = args.device.type in ("cpu", "cuda")
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=fused)
-    steps = args.epochs * math.ceil(len(train_set) / args.batch_size)
+    steps = args.epochs * len(train_loader)
     scheduler = OneCycleLR(optimizer, args.lr, total_steps=steps) if args.one_cycle else None
-    curves: dict[str, list[float]] = {}
+    history = about["history"] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
-    for epoch in range(1, args.epochs + 1):
-        train_loss, train_acc = train_epoch(model, train_set, optimizer, scheduler, args)
-        val_loss, val_acc, _ = evaluate(model, validation_set)
-        if not math.isfinite(train_loss + val_loss):
-            raise FloatingPointError(f"no finite loss in epoch {epoch}: try a lower --lr than {args.lr:g}")
+    try:
+        for epoch in range(1, args.epochs + 1):
+            train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
+            val_loss, val_acc, _ = evaluate(model, val_loader)
+            if not math.isfinite(train_loss + val_loss):
+                text = f"the loss of epoch {epoch} is not finite: try a lower --lr than {args.lr:g}"
+                raise CommandError(text, code=1)
+            weights = copy.deepcopy(model.state_dict())
+            row = (train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"])
+            for curve, value in zip(history.values(), row, strict=True):
+                curve.append(value)
+            checkpoint.save(args.model, model, **about)
 
-        row = {"train_loss": train_loss, "train_acc": train_acc, "val_loss": val_loss, "val_acc": val_acc}
-        curves = {name: [*curves.get(name, []), value] for name, value in row.items()}
-        # one call: Ctrl-C finds the weights and the curves of the same epochs
-        kept.update(state_dict={name: tensor.clone() for name, tensor in model.state_dict().items()}, history=curves)
-        print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
-        print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
-        print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
+            print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
+            print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
+            print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
+    except (CommandError, KeyboardInterrupt) as reason:
+        if not history["lr"]:
+            raise
+        print(f"[INFO] ended early: keeping the weights of epoch {len(history['lr'])}")
+        model.load_state_dict(weights)
+        return reason
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
+    return None
 
 
-def report(model: LeNet, test_set: Images, classes: list[str]) -> tuple[float, np.ndarray]:
-    """Print how well each class of the test set is read; returns the accuracy and the confusion matrix."""
-    from sklearn.metrics import classification_report, confusion_matrix  # a second to import, for the end alone
+def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) -> np.ndarray:
+    """Print how well each class is recognised, and the commonest mistakes; returns the confusion matrix."""
+    from sklearn.metrics import classification_report, confusion_matrix  # takes a second, and only here
 
-    _, accuracy, predicted = evaluate(model, test_set)
-    answers = {"y_true": test_set.labels.cpu().numpy(), "y_pred": predicted.numpy(), "labels": range(len(classes))}
+    answers = {"y_true": labels.cpu().numpy(), "y_pred": predicted.cpu().numpy(), "labels": range(len(classes))}
     print(classification_report(**answers, target_names=classes, digits=4, zero_division=0))
     confusion = confusion_matrix(**answers)
     mistakes = confusion - np.diag(np.diag(confusion))
-    for field in mistakes.ravel().argsort(kind="stable")[::-1][:5]:  # the commonest
-        truth, guess = divmod(field, len(classes))
+    for cell in mistakes.ravel().argsort(kind="stable")[::-1][:5]:
+        truth, guess = divmod(cell, len(classes))
         if count := mistakes[truth, guess]:
             print(f"[INFO] {classes[truth]} read as {classes[guess]}: {count} of {confusion[truth].sum()}")
-    return accuracy, confusion
+    return confusion
 
 
-def save(args: argparse.Namespace, dataset: str, classes: list[str], kept: dict) -> None:
-    """Write the model file and the plot."""
-    history, accuracy, confusion = (kept.get(name) for name in ("history", "test_accuracy", "confusion"))
-    about = {"classes": classes, "dataset": dataset, "history": history, "test_accuracy": accuracy}
-    settings = {flag: str(value) for flag, value in vars(args).items()}
-    checkpoint.save(args.model, kept["state_dict"], settings=settings, **about)
-    write_whole(args.plot, draw_plot(history, confusion, classes, dataset, args.augment, args.plot.suffix))
-    if accuracy is None:
-        print(f"[INFO] ended early: keeping the {len(history['val_acc'])} complete epochs")
-    print(f"[INFO] model saved to {printable(args.model)}, plot saved to {printable(args.plot)}")
-
-
-def main(argv: list[str] | None = None) -> None:
-    args = training_arguments(argv, __doc__)
-    # Adam's averages of gradients that stay zero decay into denormal numbers, with which a CPU computes many times more
-    # slowly; taken as zero they give the same weights, to the bit
+def main() -> None:
+    args = parse_args()
+    # where a gradient stays zero, Adam's averages decay into denormal numbers, which slow a CPU down; 0 does as well
     torch.set_flush_denormal(True)
 
-    dataset, classes, (images, labels), test_set = load_data(args.folder)
+    dataset, classes, training, test = load_data(args.folder)
     print("[INFO] generating the train/validation split...")
-    parts = split(labels, args.train_split, by_class=bool(args.folder))
-    train_set, validation_set = (Images(images[part], labels[part], args.device) for part in parts)
-    del images, labels  # the two sets have their own copies
+    train_set, val_set = split(*training, args)
+    torch.manual_seed(args.seed)
+    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
+    val_loader = DataLoader(val_set, batch_size=EVALUATION_BATCH)
+    test_loader = DataLoader(Images(*test, args.device), batch_size=EVALUATION_BATCH)
 
     print("[INFO] initializing the LeNet model...")
-    torch.manual_seed(args.seed)
     model = LeNet(numChannels=1, classes=len(classes)).to(args.device, memory_format=torch.channels_last)
+    settings = {flag: str(value) for flag, value in vars(args).items() if not isinstance(value, Path)}
+    about = {"classes": classes, "dataset": dataset, "settings": settings}
 
     print("[INFO] training the network...")
-    kept: dict = {}  # what is to be saved
-    try:
-        train(model, train_set, validation_set, args, kept)
-        del train_set  # it makes room for what the report imports
-        print("[INFO] evaluating network...")
-        kept["test_accuracy"], kept["confusion"] = report(model, Images(*test_set, args.device), classes)
-    finally:  # after Ctrl-C, a hopeless loss or whatever else too: the complete epochs are kept
-        on_interrupts(signal.SIG_IGN)
-        if kept:
-            save(args, dataset, classes, kept)
-    accuracy, count = kept["history"]["val_acc"][-1], len(validation_set)
-    guessing = validation_set.labels.bincount().max().item() / count  # always the commonest class
-    if accuracy < guessing + math.sqrt(guessing * (1 - guessing) / count):  # with one standard error
-        print(f"[INFO] it learned nothing: validation accuracy {accuracy:.4f} is no better than guessing.", end=" ")
-        print(f"Try a lower --lr than {args.lr:g}, or more --epochs")
+    reason = train(model, train_loader, val_loader, args, about)
+    val_loss, val_acc, log_probs = evaluate(model, val_loader)
+    temperature = about["temperature"] = choose_temperature(log_probs, val_set.labels)
+    calibrated = calibrated_loss(log_probs, val_set.labels, temperature)
+    print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")
+
+    print("[INFO] evaluating network...")
+    _, about["test_accuracy"], log_probs = evaluate(model, test_loader)
+    confusion = report(test[1], log_probs.argmax(1), classes)
+    checkpoint.save(args.model, model, **about)
+    write_whole(args.plot, draw_plot(about["history"], confusion, classes, dataset, args.augment, args.plot.suffix))
+    print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
+
+    guessing = val_set.labels.bincount().max().item() / len(val_set)  # always the commonest class
+    if val_acc < guessing + 2 * math.sqrt(guessing * (1 - guessing) / len(val_set)):  # two standard errors
+        print(f"[INFO] it learned nothing: validation accuracy {val_acc:.4f} is no better than guessing.", end=" ")
+        print(f"Try another --lr than {args.lr:g}, or more --epochs")
+    if reason:
+        raise reason
 
 
 if __name__ == "__main__":
-    run(main)
+    sys.exit(command_line.run(main))

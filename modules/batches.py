@@ -1,13 +1,13 @@
-"""DataLoaders that gather a whole batch at once.
+"""A Dataset that hands a DataLoader whole batches.
 
-The tutorial's loader fetches one image at a time and sends each through PIL and ToTensor: 25 us an image. Here a batch
-is one indexing operation on a tensor: 1 us an image, with the same bits.
+The tutorial's Dataset loads one image at a time and sends each through PIL and ToTensor, which takes 25 us an image.
+Here a batch is one indexing operation on a tensor, 1 us an image, and the pixels are the same to the bit.
 """
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-EVALUATION_BATCH = 250  # larger than in training: faster where no gradients are kept
+EVALUATION_BATCH = 250  # images; larger than in training, as no gradients are kept
 
 
 def pixels(images: torch.Tensor) -> torch.Tensor:
@@ -16,22 +16,22 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 class Images(Dataset):
-    """Images, N x C x H x W, uint8, and labels, N, int64, on one device, indexed by a tensor of many indices."""
+    """Images, N x C x H x W, uint8, and their labels, N, int64, which stay on one device."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> None:
-        # channels_last is the layout in which convolutions run fastest; batches inherit it
-        self.images = images.to(device, memory_format=torch.channels_last)
+        self.images = images.to(device)
         self.labels = labels.to(device)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return pixels(self.images[indices]), self.labels[indices]
+    def __getitem__(self, index: int | list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        return pixels(self.images[index]), self.labels[index]
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """The (image, label) pairs of a batch. Where a Dataset has this method, a DataLoader calls it once a batch.
 
-def make_loader(dataset: Images, batch_size: int, shuffle: bool = False) -> DataLoader:
-    """A DataLoader for one pass over all images: batches of images, N x C x H x W, float32 in [0, 1], and labels."""
-    order = (torch.randperm if shuffle else torch.arange)(len(dataset), device=dataset.labels.device)
-    # batch_size=None: the indices of a whole batch are one index here, there is nothing left to collate
-    return DataLoader(dataset, sampler=order.split(batch_size), batch_size=None)
+        torch/utils/data/_utils/fetch.py looks for it; see https://github.com/pytorch/pytorch/issues/106704.
+        """
+        images, labels = self[indices]
+        return list(zip(images, labels, strict=True))

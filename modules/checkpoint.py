@@ -1,10 +1,8 @@
-"""Save a trained LeNet as one file and load it again without trusting it.
+"""Save a trained LeNet as one file, and load it again without trusting the file.
 
 The file is a dict of plain types and tensors, so that torch can read it with `weights_only=True`: opening a file never
-runs code from it. It carries all that rebuilds the model and says where it came from.
+runs code from it. The dict holds everything that is needed to rebuild the model, and where it came from.
 """
-
-from modules.console import BadInput
 
 import io
 import warnings
@@ -13,80 +11,105 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.torch_version import TorchVersion
 
+from modules.command_line import CommandError
 from modules.files import write_whole
-from modules.kmnist import CLASSES
 from modules.lenet import LeNet
 
 FORMAT, VERSION = "lenet-kuzushiji", 1
 LARGEST_FILE = 64 * 2**20  # bytes; a LeNet with ten classes takes 1.7 MB
-MOST_CLASSES, LONGEST_NAME = 1000, 40
+MOST_CLASSES = 1000
+LONGEST_NAME = 40  # characters of a class name
 
 
-def save(path: Path, state_dict: dict[str, torch.Tensor], **about: Any) -> None:
-    """Write a model file, or raise OSError and leave an old one intact: a LeNet's weights, and what is known about it.
+def save(path: Path, model: LeNet, **about: Any) -> None:
+    """Write a model file, or raise OSError and leave an old one intact.
 
-    That is `classes`, names in the order of the network's outputs; `dataset`, "KMNIST" or a folder's name; `history`,
-    the curves of the plot; `settings`, the flags as text; `test_accuracy`, None if the run ended before the test.
+    `about` is what is known of the model: `classes`, their names in the order of the network's outputs; `dataset`,
+    "KMNIST" or a folder's name; `history`, the curves of the plot; `settings`, the flags as text; and once training is
+    over `temperature`, which the scores are divided by before softmax, and `test_accuracy`.
     """
-    weights = {name: tensor.contiguous().cpu() for name, tensor in state_dict.items()}
+    weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "answer": answer(model), **about}
     buffer = io.BytesIO()
-    torch.save({"format": FORMAT, "version": VERSION, "state_dict": weights, **about}, buffer)
+    torch.save(content, buffer)
     write_whole(path, buffer.getvalue())
 
 
 def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
-    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote. Raises BadInput."""
+    """The network in a model file, on the CPU, in evaluation mode, and everything that `save` wrote.
+
+    Raises CommandError if the file is not a model, is damaged, or does not fit the LeNet in modules/lenet.py.
+    """
+    saved = read_file(path)
+    check(path, saved)
+
+    model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
     try:
-        content = read_bounded(path)
-        with warnings.catch_warnings():  # torch wonders aloud about broken files
-            warnings.simplefilter("ignore")
-            checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        return rebuild(checkpoint), checkpoint
-    except BadInput as error:
-        raise BadInput(f"{path} {error}") from None
-    except OSError as error:
-        cure = f"write a model with 'python train.py --model {path} --plot plot.png'"
-        raise BadInput(f"{path} cannot be read ({error.strerror}): {cure}") from None
-    except Exception:  # torch's reader fails in many ways on a broken file; each means the same to the user
-        raise BadInput(f"{path} is damaged, or no model that train.py wrote: train again to replace it") from None
-
-
-def read_bounded(path: Path) -> bytes:
-    """Read a file that can be a model: a zip archive of a LeNet's size that does not grow when it is unpacked."""
-    if path.stat().st_size > LARGEST_FILE or not path.is_file():
-        raise BadInput(f"is not a file of at most {LARGEST_FILE >> 20} MiB: name a model file that train.py wrote")
-    content = path.read_bytes()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # torch stores its records uncompressed, and does not look at their checksums
-        if sum(entry.file_size for entry in archive.infolist()) > len(content) or archive.testzip():
-            raise BadInput("is damaged, or packed in another way than by train.py: train again to replace it")
-    return content
-
-
-def rebuild(checkpoint: Any) -> LeNet:
-    """Make the network of a checkpoint, checking everything that is used of it. Raises BadInput."""
-    if not isinstance(checkpoint, dict) or (checkpoint.get("format"), checkpoint.get("version")) != (FORMAT, VERSION):
-        raise BadInput("is not a model that this version of train.py wrote: train again to replace it")
-    classes, dataset = checkpoint.get("classes"), checkpoint.get("dataset")
-    if not isinstance(classes, list) or not 2 <= len(classes) <= MOST_CLASSES or not all(map(is_name, classes)):
-        raise BadInput("has no valid class names: train again to replace it")
-    if not isinstance(dataset, str) or not dataset.isprintable():
-        raise BadInput("does not name its data set: train again to replace it")
-    if dataset == "rendered" and classes == CLASSES:
-        raise BadInput("was trained on the rendered stand-in, which is gone: train again, on KMNIST")
-
-    model = LeNet(numChannels=1, classes=len(classes))
-    try:
-        model.load_state_dict(checkpoint["state_dict"])
-    except Exception as error:  # of many kinds, as there are many ways not to be a dict of weights
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"holds no weights of a LeNet with {len(classes)} classes ({reason})") from None
+        model.load_state_dict(saved["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).split("\n\t")[-1]
+        raise CommandError(f"{path} does not fit the network in modules/lenet.py ({reason})") from None
     if not all(weights.isfinite().all() for weights in model.parameters()):
-        raise BadInput("has weights that are not finite numbers: train again with a lower --lr")
-    return model.eval()
+        raise CommandError(f"{path} has weights that are not finite: train again with a lower --lr")
+    # the tolerance is for other devices and precisions; another activation function differs by 1 and more
+    if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
+        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
+    return model, {"temperature": 1.0, **saved}  # files of earlier versions have none
+
+
+def read_file(path: Path) -> Any:
+    """The content of a file that torch.save wrote, undamaged. Runs no code from it. Raises CommandError."""
+    if torch.__version__ < TorchVersion("2.6"):  # https://nvd.nist.gov/vuln/detail/CVE-2025-32434
+        raise CommandError(f"torch {torch.__version__} may run code from a model file: install torch 2.6 or newer")
+    try:
+        if path.is_dir() or path.stat().st_size > LARGEST_FILE:
+            raise CommandError(f"{path} is not a file of at most {LARGEST_FILE >> 20} MiB: name a model of train.py")
+        content = path.read_bytes()
+    except OSError as error:
+        cure = f"train a model with 'python train.py --model {path} --plot plot.png'"
+        raise CommandError(f"{path} cannot be read ({error.strerror}): {cure}") from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns about broken files
+            # torch does not look at the checksums, and stores its records uncompressed: larger ones are not its own
+            if archive.testzip() or sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise zipfile.BadZipFile
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # a broken file fails in many ways; each means the same to the user
+        raise CommandError(f"{path} is damaged, or is not a model of train.py: train again to replace it") from None
+
+
+def check(path: Path, saved: Any) -> None:
+    """Raise CommandError unless what was loaded has everything that the scripts use."""
+    if not isinstance(saved, dict) or (saved.get("format"), saved.get("version")) != (FORMAT, VERSION):
+        raise CommandError(f"{path} is not a model that this version of train.py wrote: train again to replace it")
+    classes = saved.get("classes")
+    if not isinstance(classes, list) or not 2 <= len(classes) <= MOST_CLASSES or not all(map(is_name, classes)):
+        raise CommandError(f"{path} has no valid class names: train again to replace it")
+    if not isinstance(saved.get("dataset"), str) or not saved["dataset"].isprintable():
+        raise CommandError(f"{path} does not name its data set: train again to replace it")
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value is a text that can be printed and drawn as a class name."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME and value.isprintable()
+    """Whether a value is text that can be printed and drawn as a class name."""
+    return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= len(value) <= LONGEST_NAME
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is one that torch.save wrote, or is empty: one that training may replace."""
+    if not path.stat().st_size:
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("data.pkl") for name in archive.namelist())
+
+
+@torch.inference_mode()
+def answer(model: LeNet) -> torch.Tensor:
+    """The log-probabilities, 1 x classes, of one fixed image. They show whether the code still fits the weights."""
+    image = torch.arange(28 * 28).mul(37).remainder(256).div(255).view(1, 1, 28, 28)
+    weights = next(model.parameters())
+    return model.eval()(image.to(weights.device)).cpu()

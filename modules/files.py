@@ -5,28 +5,38 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from modules.command_line import CommandError
 
-def check_writable(path: Path) -> None:
-    """Create the folder of `path` and prove that a file can be written there, or raise OSError. A file there stays."""
-    target = Path(os.path.realpath(path))
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
-        raise OSError(f"{path} is {'write-protected' if target.is_file() else 'not an ordinary file'}")
-    with tempfile.TemporaryFile(dir=target.parent):
-        pass
+
+def check_writable(path: Path, pictures: Path | None = None) -> None:
+    """Raise CommandError unless a file can be written at `path`. Its folders need not exist yet; a file there stays.
+
+    A path in a sub-folder of `pictures` is refused, too: the file would be taken for a picture there.
+    """
+    if pictures and pictures.resolve() in path.resolve().parents[1:]:
+        raise CommandError(f"{path} lies among the pictures in {pictures}: choose another place")
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("it is not an ordinary file")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OSError("it is write-protected")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step, creating its folder; an existing file keeps its permissions.
 
-    The bytes go to a new file beside it, onto the disk, and it is then renamed: a kill or a full disk at any moment
-    leaves the old file or the new one. Raises OSError, which names the file and the reason.
+    The bytes go to a new file beside it, which is then renamed: a kill or a full disk at any moment leaves the old file
+    or the new one. Raises OSError, which names the file and the reason.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
-    temporary = target.with_name(f".{os.getpid()}.part")  # no other process of this machine uses it
-    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{os.getpid()}.part")  # no other process of this machine uses this name
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
@@ -35,6 +45,6 @@ def write_whole(path: Path, content: bytes) -> None:
             shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}") from None
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)

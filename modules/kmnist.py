@@ -1,4 +1,4 @@
-"""Kuzushiji-MNIST out of the project's own `data/`; every file is verified before it is used, and none is written.
+"""Kuzushiji-MNIST out of the project's own `data/`. Every file is verified before it is used; none is written.
 
 The data: "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL and others),
 doi:10.20676/00000341, licence CC BY-SA 4.0; `data/README.md` tells more.
@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from modules.command_line import CommandError
+
 RAW = Path(__file__).parent.parent / "data" / "KMNIST" / "raw"
-# names and md5s as in torchvision.datasets.KMNIST, whose import would take a second
+# names and md5s as in torchvision.datasets.KMNIST
 CLASSES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 KANA = "おきすつなはまやれを"  # the same ten
 MD5 = {
@@ -24,8 +26,8 @@ MD5 = {
 Labelled = tuple[torch.Tensor, torch.Tensor]  # images, N x 1 x 28 x 28, uint8, light on dark; labels, N, int64
 
 
-def read(part: str) -> Labelled:
-    """The images and labels of a part, "train" (60,000) or "t10k" (10,000); OSError says how to get bad files back."""
+def load(part: str) -> Labelled:
+    """The images and labels of a part: "train" (60,000) or "t10k" (10,000). Raises CommandError."""
     # behind headers of 16 and 8 bytes
     images = np.frombuffer(verified_content(f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(verified_content(f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
@@ -33,11 +35,12 @@ def read(part: str) -> Labelled:
 
 
 def verified_content(name: str) -> bytes:
+    """The unpacked bytes of one of the four files. Raises CommandError, which says how to get a bad file back."""
     path, cure = RAW / name, "get it back with 'git checkout -- data', or as data/README.md says"
     try:
         packed = path.read_bytes()
     except OSError as error:
-        raise OSError(f"{path} cannot be read ({error.strerror}): {cure}") from None
+        raise CommandError(f"{path} cannot be read ({error.strerror}): {cure}", code=1) from None
     if hashlib.md5(packed, usedforsecurity=False).hexdigest() != MD5[name]:
-        raise OSError(f"{path} is damaged ({len(packed)} bytes, wrong checksum): {cure}")
+        raise CommandError(f"{path} is damaged ({len(packed)} bytes, wrong checksum): {cure}", code=1)
     return gzip.decompress(packed)

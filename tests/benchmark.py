@@ -150,7 +150,6 @@ def speed_up(plain: list[dict[str, float]], results: list[dict[str, float]], wha
 
 def main() -> None:
     import torch
-
     from modules.arguments import Parser
 
     parser = Parser(description="Measure training speed against the tutorial's plain loop.")

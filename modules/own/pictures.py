@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from modules.paper import WORKING_SIZE, extract_ink, levels
+from modules.own.paper import WORKING_SIZE, extract_ink, levels
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -26,7 +26,7 @@ APART, PART_EDGE, WHOLE_EDGE = 1.1, 2.5, 8.0
 
 Image.init()
 FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]  # EPS would start Ghostscript
-FORMATS = [name for name in FORMATS if name in Image.OPEN]  # AVIF is a new one
+FORMATS = [name for name in FORMATS if name in Image.ID]  # an older Pillow has no AVIF
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
@@ -35,7 +35,7 @@ class PictureError(Exception):
     """A file that is no readable picture, or a picture without a character; the text goes on from the file's name."""
 
 
-def read_picture(path: Path) -> np.ndarray:
+def load_picture(path: Path) -> np.ndarray:
     """Read a picture of any usual format, of 8 or 16 bits, turned the way that its camera was held, or PictureError.
 
     Returns H x W x 3, uint8, blue, green, red; what is transparent is white, or black where the ink is light.

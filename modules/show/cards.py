@@ -1,58 +1,38 @@
-"""The pictures that predict.py makes: text in any script, cards, and sheets of them."""
+"""Cards, each with a picture and what was read in it, and sheets of cards."""
 
-import functools
+import io
 import math
-import unicodedata
 
 import cv2
 import numpy as np
 from imutils import build_montages
+from PIL import Image
 
-from modules.paper import scaled
+from modules.own.paper import scaled
 
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
 MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
 LARGEST_SHEET = 8000  # pixels along the longer side of its cards, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
-FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 takes a font of most scripts for it; OpenCV 4 has Latin letters alone
-
-
-def captions(names: list[str], kana: str = "") -> list[str]:
-    """Names as `write` can draw them, each behind its character of `kana` if there are any; Latin with OpenCV 4."""
-    latin_alone = letter("お") != "お"
-    if latin_alone and not "".join([kana, *names]).isascii():
-        print("[INFO] names are drawn in Latin letters alone: OpenCV 5 would draw the kana")
-    return names if latin_alone or not kana else list(map(" ".join, zip(kana, names, strict=True)))
+FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 draws most scripts with it
+ENCODING = "utf-8" if int(cv2.__version__[0]) >= 5 else "ascii"  # OpenCV 4 draws Latin letters alone, here ? for others
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
     """Write text from `corner`, its baseline's left end, in a font of `size` pixels; smaller or shorter at need."""
-    text = "".join(map(letter, text))
+    text = text.encode(ENCODING, "replace").decode(ENCODING)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 10 and text_width(text, size) > room:
         size -= 1
     while len(text) > 4 and text_width(text, size) > room:
-        text = text[:-4] + "..."
+        middle = len(text) // 2
+        text = f"{text[: middle - 2]}...{text[middle + 2 :]}"
     cv2.putText(canvas, text, corner, FONT, size / 32, colour, 1 + size // 25, cv2.LINE_AA)
 
 
 def text_width(text: str, size: int) -> int:
-    return cv2.getTextSize("".join(map(letter, text)), FONT, size / 32, 1 + size // 25)[0][0]
-
-
-@functools.cache
-def letter(character: str) -> str:
-    """A character, or where OpenCV cannot draw it, its name: a for ä, ka for か, 6f22 for 漢, the end of Unicode's."""
-    if character.isascii():
-        return character
-    drawn = np.zeros((2, 40, 26), np.uint8)  # one letter wide: OpenCV 4 draws a ? for each byte of what it lacks
-    for canvas, text in zip(drawn, (character, "?"), strict=True):
-        cv2.putText(canvas, text, (10, 30), FONT, 1, 255)
-    if (drawn[0] != drawn[1]).any():
-        return character
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return plain or unicodedata.name(character, "").replace("-", " ").split(" ")[-1].lower()
+    return cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0]
 
 
 def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
@@ -104,3 +84,12 @@ def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
     canvas[HEADING:, : body.shape[1]] = body
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas
+
+
+def encode(picture: np.ndarray, ending: str) -> bytes:
+    """The bytes of a picture file: H x W x 3, uint8, in OpenCV's order of colours, and its ending ".png", ".jpg" ..."""
+    content = io.BytesIO()
+    Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).save(
+        content, Image.registered_extensions()[ending.lower()]
+    )
+    return content.getvalue()

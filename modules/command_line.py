@@ -1,0 +1,101 @@
+"""What both scripts share as commands: flags with bounds, errors of one line, and exit codes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+LARGEST_SEED = 2**32 - 1
+FOLDER_HELP = "your own characters instead of KMNIST: a folder with one sub-folder of pictures for each class"
+
+
+class CommandError(Exception):
+    """An error that one line explains. Exit code 2: a bad argument or a bad file of the user's; 1: anything else."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """A parser that prints a script's docstring as it is."""
+    form = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=description, formatter_class=form, allow_abbrev=False)
+
+
+def add_number(
+    parser: argparse.ArgumentParser, flag: str, kind: type, low: float, high: float, default: float, meaning: str
+) -> None:
+    """Add a flag whose value is an int or a float from `low` to `high`, both included."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r:.40} is not {what}") from None
+        if not low <= value <= high:  # true for nan, too
+            raise argparse.ArgumentTypeError(f"{text!r:.40} is not from {low} to {high}")
+        return value
+
+    name = "N" if kind is int else "F"
+    parser.add_argument(flag, metavar=name, type=parse, default=default, help=f"{meaning} (default: %(default)s)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device, whose value is a device that torch can compute on."""
+
+    def parse(text: str) -> torch.device:
+        try:
+            chosen = torch.device(text)
+            torch.ones(1, device=chosen).item()
+        except Exception as error:  # each kind of device fails with its own type of error
+            reason = str(error).split("\n")[0].split(". ")[0]
+            raise argparse.ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
+        return chosen
+
+    meaning = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
+
+
+def path(text: str) -> Path:
+    """A `type` for add_argument: a path that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def complain(message: object, kind: str = "error") -> None:
+    """Print one line on standard error."""
+    print(f"{Path(sys.argv[0]).name}: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def run(main: Callable[[], None]) -> int:
+    """Call a script's main function and return the exit code. An error in the code itself keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # lines arrive in a pipe one by one; a terminal that cannot show a kana shows its code instead
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    try:
+        main()
+    except CommandError as error:
+        complain(error)
+        return error.code
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return 130
+    except BrokenPipeError:  # nobody reads the output any more, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if not error.filename:
+            raise
+        complain(f"{error.filename}: {error.strerror}")
+        return 1
+    except (MemoryError, torch.OutOfMemoryError):
+        complain("not enough memory: try another --device, or a smaller --batch-size in training")
+        return 1
+    return 0

@@ -1,0 +1,119 @@
+"""People's own characters: a folder with one sub-folder of pictures for each class, named as the class.
+
+The layout is that of torchvision's ImageFolder: classes in sorted order, and pictures in deeper folders count. Each
+picture goes through `pictures.py`, as one that is shown to predict.py does, so the network learns from what it will see.
+"""
+
+import hashlib
+import os
+import sys
+import unicodedata
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from modules.checkpoint import LONGEST_NAME, MOST_CLASSES, is_name
+from modules.command_line import CommandError, complain
+from modules.kmnist import Labelled
+from modules.own.pictures import SIZE, PictureError, load_picture, to_network_input
+
+TEST_SHARE = 0.2
+LEAST_PICTURES = 3  # different ones of a class: one each to train on, to validate with and to test
+MOST_COMPLAINTS = 10  # lines about single pictures
+
+
+def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
+    """The names of the classes, pictures to train on and pictures to test, each with their labels.
+
+    The test pictures are a fifth of each class, at least one, chosen by `divide`. Raises CommandError if a folder or a
+    class cannot be used.
+    """
+    classes, paths, labels = find(folder)
+    images, readable = load_pictures(paths)
+    labels = labels[readable]
+    for number, name in enumerate(classes):
+        count = len({image.tobytes() for image in images[labels == number].numpy()})
+        if count < LEAST_PICTURES:
+            text = f"has {count or 'no'} different readable pictures, and a class needs at least {LEAST_PICTURES}"
+            raise CommandError(f"{folder / name} {text}")
+    rest, test = divide(images, labels, TEST_SHARE)
+    return classes, (images[rest], labels[rest]), (images[test], labels[test])
+
+
+def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
+    """The classes of a folder, its picture files, and the number of the class of each. Raises CommandError."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != ".")
+    except OSError as error:
+        raise CommandError(f"{folder} is no folder of classes: {error.strerror}") from None
+    classes = [unicodedata.normalize("NFC", name) for name in names]  # macOS may take the accents of names apart
+    if not 2 <= len(classes) <= MOST_CLASSES:
+        text = f"has {len(classes)} sub-folders, and a network tells 2 to {MOST_CLASSES} classes apart"
+        raise CommandError(f"{folder} {text}: make one sub-folder of pictures for each character")
+    same = [name if len(name) == 1 else name.casefold() for name in classes]  # a and A are two, ki and Ki likely one
+    for name, folded in zip(classes, same, strict=True):
+        if not is_name(name):
+            raise CommandError(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
+        if same.count(folded) > 1:
+            raise CommandError(f"{folder} has several classes named {name}, up to upper and lower case: make them one")
+    files = [find_pictures(folder / name) for name in names]
+    labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(part) for part in files]))
+    return classes, [path for part in files for path in part], labels
+
+
+def find_pictures(path: Path) -> list[Path]:
+    """All files in a folder and in deeper ones, without hidden ones, in order of name; a file alone is itself."""
+    if not path.is_dir():
+        return [path]
+    files: list[Path] = []
+    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
+        deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
+        files += [Path(folder, name) for name in names if name[0] != "."]
+    if not files:
+        raise CommandError(f"{path} has no pictures in it")
+    return sorted(files)
+
+
+def load_pictures(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
+    """The characters in picture files, N x 1 x 28 x 28, uint8, and the indices of those files; names the others."""
+    with ThreadPool() as pool:  # Pillow and OpenCV release the interpreter lock: all cores work
+        answers = pool.imap(load_character, paths, chunksize=8)
+        answers = list(tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout))
+    readable = [index for index, answer in enumerate(answers) if isinstance(answer, np.ndarray)]
+    faults = [f"{path} {answer}" for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]
+    for fault in faults[:MOST_COMPLAINTS]:
+        complain(f"{fault}; it is left out", "warning")
+    if len(faults) > MOST_COMPLAINTS:
+        complain(f"{len(faults) - MOST_COMPLAINTS} more pictures are left out", "warning")
+    images = np.array([answers[index] for index in readable], np.uint8).reshape(-1, 1, SIZE, SIZE)
+    return torch.from_numpy(images), readable
+
+
+def load_character(path: Path) -> np.ndarray | str:
+    """The character in a picture file, 28 x 28, uint8, or else why there is none."""
+    try:
+        return to_network_input(load_picture(path))
+    except PictureError as error:
+        return str(error)
+
+
+def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:
+    """Indices of two parts, the second with `share` of each class, but at least one image and never all of them.
+
+    The images of a class are put in the order of a hash of their pixels, and the second part is the beginning of that
+    order. So an image that is added or removed moves at most its neighbours at the border from one part to the other,
+    the names of files do not matter, and equal images are in the same part.
+    """
+    parts: tuple[list[int], list[int]] = ([], [])
+    hashes = [hashlib.sha256(image.tobytes()).digest() for image in images.numpy()]
+    for number in labels.unique():
+        members = sorted((labels == number).nonzero().flatten().tolist(), key=lambda index: hashes[index])
+        count = min(max(1, round(share * len(members))), len(members) - 1)
+        border = hashes[members[count]]
+        chosen = [index for index in members if hashes[index] < border] or [i for i in members if hashes[i] == border]
+        parts[0].extend(members[len(chosen) :])
+        parts[1].extend(chosen)
+    return parts

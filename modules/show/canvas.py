@@ -1,0 +1,129 @@
+"""A window to write in. The network reads along; the drawings can become classes of one's own characters."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from modules.own.pictures import SIZE, PictureError, to_network_input
+from modules.show import windows
+from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
+
+PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
+SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
+PEN = 32  # pixels: 99% of 500 training images, thinned and written again with it, are read right, large or small
+KEYS = ["space  clear", "backspace  undo", "enter  save", "esc  end"]
+
+Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
+
+
+def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: Path, folder: Path | None) -> None:
+    """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
+
+    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8, light on dark. With a
+    `folder`, a letter or digit key files the drawing there, as a picture of the class of that name.
+    """
+    strokes: list[Stroke] = []
+    pen: Stroke = []
+    filed: tuple[Path, list[Stroke]] | None = None  # the last drawing that was filed, until the next stroke
+
+    def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
+        nonlocal pen
+        if event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK):  # two quick dots arrive as a double click
+            pen = [(x, y)]
+            if x < PAPER:
+                strokes.append(pen)
+        elif flags & cv2.EVENT_FLAG_LBUTTON:
+            pen.append((x, y))
+
+    windows.open_window(PAPER + PANEL, PAPER)
+    cv2.setMouseCallback(windows.WINDOW, on_mouse)
+    shown, sheet, note = None, None, ""
+    while (key := windows.wait_key()) != "esc":
+        lengths = [len(stroke) for stroke in strokes]
+        if lengths == shown and not key:
+            continue
+        note = note if lengths == shown else ""
+        if key == "space":
+            strokes.clear()
+        elif key == "backspace" and strokes:
+            strokes.pop()
+        elif key == "backspace" and filed:
+            path, strokes[:] = filed
+            path.unlink(missing_ok=True)
+            filed, note = None, f"{path.parent.name}/{path.name} is taken back"
+        elif key == "enter" and strokes:
+            note = save(sheet, free_path(beside, "drawing-"))
+            print(f"[INFO] {note}")
+        elif folder and key.isalnum() and len(key) == 1 and strokes:
+            path = free_path(folder / key)
+            if path.parent.is_dir() and key not in [each.name for each in folder.iterdir()]:
+                note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
+            else:
+                note = save(sheet, path)
+                filed = (path, list(strokes))
+                strokes.clear()
+        shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
+        sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
+        seen, remark = look_at(sheet)
+        probabilities = classify(seen) if seen.any() else np.zeros(len(names))
+        panel = draw_panel(seen, probabilities, names, folder, note or remark)
+        cv2.imshow(windows.WINDOW, np.hstack([paper, panel]))
+    cv2.destroyAllWindows()
+
+
+def draw_ink(strokes: list[Stroke]) -> np.ndarray:
+    """The paper with all strokes on it, PAPER x PAPER x 3, uint8."""
+    paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
+    for stroke in strokes:
+        dense = cv2.resize(np.array(stroke, np.float32), (2, 4 * len(stroke)))  # four points to a segment
+        curve = cv2.blur(dense, (1, 5), borderType=cv2.BORDER_REPLICATE)  # rounds its corners
+        cv2.polylines(paper, [curve.round().astype(np.int32)], False, BLACK, PEN, cv2.LINE_AA)
+    return paper
+
+
+def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
+    """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
+    blank = np.zeros((SIZE, SIZE), np.uint8)
+    if sheet.min() == 255:
+        return blank, "write one character on the left, with mouse or pen"
+    try:
+        return to_network_input(sheet), ""
+    except PictureError:
+        return blank, "more than one character: press backspace or space"
+
+
+def draw_panel(
+    seen: np.ndarray, probabilities: np.ndarray, names: list[str], folder: Path | None, note: str
+) -> np.ndarray:
+    """The network's image, its answer, the keys and the drawings of each class: PAPER x PANEL x 3, uint8."""
+    panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
+    panel[:, :2] = GREY
+    write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
+    panel[46:242, 20:216] = enlarge(seen, 196)
+    for line, text in enumerate(KEYS + ["letter, digit  file"] * bool(folder)):
+        write(panel, text, (226, 66 + 34 * line), 17, BLACK)
+    panel[250:530, 20:] = bars(probabilities, names, PANEL - 20, 280)
+    if folder:
+        counts = [f"{path.name} {len(list(path.iterdir()))}" for path in sorted(folder.glob("*/"))]
+        write(panel, f"{folder.name}: {', '.join(counts) or 'none yet'}", (20, 556), 18, BLACK)
+    write(panel, note, (20, 585), 18, GREY)
+    return panel
+
+
+def free_path(folder: Path, prefix: str = "") -> Path:
+    """The first numbered name in a folder that is not taken."""
+    return next(path for n in count(1) if not (path := folder / f"{prefix}{n}.png").exists())
+
+
+def save(sheet: np.ndarray, path: Path) -> str:
+    """Write a drawing, and return a line that says where it is, or why it is not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(encode(sheet, ".png"))
+    except OSError as error:
+        return f"cannot write {path} ({error.strerror})"
+    return f"drawing saved as {path}"

@@ -1,0 +1,57 @@
+"""Windows, where there is a screen to open them on."""
+
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+WINDOW = "LeNet"
+# Windows sends 8 for Backspace where the others send 127 or 8, and the two Enter keys differ
+KEYS = {8: "backspace", 127: "backspace", 10: "enter", 13: "enter", 27: "esc", 32: "space"}
+PATIENCE = 20  # seconds that a screen has to answer
+
+
+def has_screen() -> bool:
+    """Whether OpenCV can open a window. On Linux, where it may abort the process, a child process tries first."""
+    if not sys.platform.startswith("linux"):
+        return True
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    trial = [sys.executable, "-c", "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"]
+    try:
+        return subprocess.run(trial, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def open_window(width: int, height: int) -> None:
+    # OpenCV's wheels ship Qt without its fonts, and Qt warns of that several times; nothing here uses them
+    os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
+    cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)  # without Qt's toolbar
+    cv2.resizeWindow(WINDOW, width, height)
+
+
+def wait_key() -> str:
+    """The key pressed within the next milliseconds, "" if there was none; "esc" for Esc and for a closed window."""
+    key = cv2.waitKeyEx(20)  # ms; waitKey takes an arrow for a letter, and 0 would wait for a closed window for ever
+    try:
+        is_open = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:  # with Qt, after the last window was closed
+        is_open = False
+    if not is_open:
+        return "esc"
+    return KEYS.get(key & 0xFFFF, chr(key & 0xFFFF)) if key != -1 else ""
+
+
+def show(cards: list[np.ndarray]) -> None:
+    """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
+    open_window(*cards[0].shape[1::-1])
+    for picture in cards:
+        cv2.imshow(WINDOW, picture)
+        while not (key := wait_key()):
+            pass
+        if key in ("q", "esc"):
+            break
+    cv2.destroyAllWindows()
