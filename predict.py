@@ -28,13 +28,13 @@ from modules.show.layers import draw_layers, require_layers
 from modules.temperature import probabilities
 
 SAMPLES = 10  # test images
-SURE = 0.7  # an answer with a lower probability is called unsure
+SURE = 0.95  # below it an answer is called unsure: 1 to 8% of single characters, about 60% of what cannot be read
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the flags; `images` are the pictures of --image, `output` is None where windows open instead."""
+    """Read the flags. Invalid ones are rejected before any work."""
     parser = command_line.parser(__doc__)
     add = parser.add_argument
     path = command_line.path
@@ -105,24 +105,27 @@ def knows_kana(saved: dict) -> bool:
     return saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES
 
 
-def load_test_set(args: argparse.Namespace, saved: dict) -> kmnist.Labelled:
-    """The test images of --folder, or of KMNIST, with the numbers that the model gives to their classes."""
+def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled, kmnist.Labelled]:
+    """The training and the test images of --folder, or of KMNIST, with the numbers that the model gives to classes."""
     if args.folder:
         print(f"[INFO] loading the pictures in {args.folder}...")
-        classes, _, (images, labels) = folders.load(args.folder)
+        classes, *parts = folders.load(args.folder)
         if odd := set(classes) ^ set(saved["classes"]):
             raise CommandError(f"{args.folder} and {args.model} have different classes: {min(odd)} is in one alone")
-        return images, torch.tensor([saved["classes"].index(name) for name in classes])[labels]
+        numbers = torch.tensor([saved["classes"].index(name) for name in classes])
+        return tuple((images, numbers[labels]) for images, labels in parts)
     if not knows_kana(saved):
         text = f"{args.model} was trained on pictures in the folder {saved['dataset']}"
         raise CommandError(f"{text}: name the folder with --folder, or single pictures with --image")
     print("[INFO] loading the KMNIST test dataset...")
-    return kmnist.load("t10k")
+    return kmnist.load("train"), kmnist.load("t10k")
 
 
-def classify_test_set(args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]) -> tuple[list, int, str]:
+def classify_test_set(
+    args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
+) -> tuple[list[np.ndarray], int, str]:
     """Print what is read in samples of the test set; returns cards of the first, the number of all, and a heading."""
-    images, labels = load_test_set(args, saved)
+    (examples, example_labels), (images, labels) = load_data(args, saved)
     if args.mistakes:
         answers = predict(model, images, saved["temperature"])
         confidence, guesses = answers.max(1)
@@ -141,10 +144,15 @@ def classify_test_set(args: argparse.Namespace, model: LeNet, saved: dict, names
     for image, truth, chances in zip(images[samples, 0].numpy(), labels[samples], answers, strict=True):
         confidence, guess = chances.max(0)
         print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({confidence:.1%})")
-        if len(drawn) < MOST_CARDS:
-            colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {names[truth]}")
-            picture = draw_layers(model, image, chances.numpy(), names) if args.layers else cards.enlarge(image)
-            drawn.append(cards.card([picture], f"{names[guess]} {confidence:.1%}", colour, note))
+        if len(drawn) == MOST_CARDS:
+            continue
+        pictures = [draw_layers(model, image, chances.numpy(), names) if args.layers else cards.enlarge(image)]
+        colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {names[truth]}")
+        if args.mistakes and not args.layers:
+            # three training images of the class that was read, and three of the true one
+            pictures += [cards.strip(examples[example_labels == number][:3, 0].numpy()) for number in (guess, truth)]
+            note += f"; beside it others of {classes[guess]} and {classes[truth]}"
+        drawn.append(cards.card(pictures, f"{names[guess]} {confidence:.1%}", colour, note))
     if not args.mistakes:
         print(f"[INFO] {summary}")
     return drawn, len(samples), f"{saved['dataset']}: {summary}"
@@ -164,7 +172,7 @@ def find_images(args: argparse.Namespace) -> list[tuple[Path, str]]:
 
 def classify_pictures(
     pictures: list[tuple[Path, str]], args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
-) -> tuple[list, int]:
+) -> tuple[list[np.ndarray], int]:
     """Print what is read in people's own pictures; returns cards of the first, and the number of all that were read."""
     drawn, count, classes = [], 0, saved["classes"]
     for path, name in pictures:

@@ -34,6 +34,7 @@ INIT_LR = 1e-3  # Adam's learning rate: about how far one step moves each weight
 BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
+CURVES = ["train_loss", "train_acc", "val_loss", "val_acc", "lr"]  # one number of each for every epoch
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
 
 
@@ -58,13 +59,13 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
 
     if args.plot.suffix.lower() not in ENDINGS:
-        parser.error(f"argument -p/--plot: {str(args.plot)!r} must end in one of {' '.join(ENDINGS)}")
+        parser.error(f"argument -p/--plot: {args.plot} must end in one of {' '.join(ENDINGS)}")
     model, plot = args.model.resolve(), args.plot.resolve()
     if model in (plot, *plot.parents) or plot in model.parents:
         parser.error(f"arguments -m/--model and -p/--plot: {args.model} and {args.plot} cannot both be files")
     for path in (args.model, args.plot):
         check_writable(path, args.folder)
-    if args.model.exists() and not checkpoint.is_model(args.model):
+    if not checkpoint.is_replaceable(args.model):
         parser.error(f"argument -m/--model: {args.model} exists and is not a model: choose another name")
     return args
 
@@ -87,7 +88,6 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) 
 
         parts = divide(images, labels, 1 - args.train_split)
     else:
-        # the tutorial rounds both counts down, which loses an image for 20 of the 99 whole percentages
         count = round(len(labels) * args.train_split)
         generator = torch.Generator().manual_seed(SPLIT_SEED)
         subsets = random_split(range(len(labels)), [count, len(labels) - count], generator=generator)
@@ -130,8 +130,8 @@ def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tens
     model.eval()
     log_probs = torch.cat([model(images) for images, _ in loader])
     labels = loader.dataset.labels
-    accuracy = (log_probs.argmax(1) == labels).float().mean()
-    return nn.functional.nll_loss(log_probs, labels).item(), accuracy.item(), log_probs
+    accuracy = (log_probs.argmax(1) == labels).float().mean().item()
+    return nn.NLLLoss()(log_probs, labels).item(), accuracy, log_probs
 
 
 def train(
@@ -144,21 +144,21 @@ def train(
     # Adam, with the weight decay beside it; fused: one call for all weights, where the device has it
     fused = args.device.type in ("cpu", "cuda")
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=fused)
-    steps = args.epochs * len(train_loader)
-    scheduler = OneCycleLR(optimizer, args.lr, total_steps=steps) if args.one_cycle else None
-    history = about["history"] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
+    scheduler = None
+    if args.one_cycle:
+        scheduler = OneCycleLR(optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(train_loader))
+    history = about["history"] = {name: [] for name in CURVES}
     start = time.perf_counter()
     try:
         for epoch in range(1, args.epochs + 1):
             train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
             val_loss, val_acc, _ = evaluate(model, val_loader)
             if not math.isfinite(train_loss + val_loss):
-                text = f"the loss of epoch {epoch} is not finite: try a lower --lr than {args.lr:g}"
-                raise CommandError(text, code=1)
+                raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
             weights = copy.deepcopy(model.state_dict())
-            row = (train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"])
-            for curve, value in zip(history.values(), row, strict=True):
-                curve.append(value)
+            rate = optimizer.param_groups[0]["lr"]
+            for name, value in zip(CURVES, (train_loss, train_acc, val_loss, val_acc, rate), strict=True):
+                history[name].append(value)
             checkpoint.save(args.model, model, **about)
 
             print(f"[INFO] EPOCH: {epoch}/{args.epochs}")

@@ -97,9 +97,9 @@ def is_name(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= len(value) <= LONGEST_NAME
 
 
-def is_model(path: Path) -> bool:
-    """Whether a file is one that torch.save wrote, or is empty: one that training may replace."""
-    if not path.stat().st_size:
+def is_replaceable(path: Path) -> bool:
+    """Whether training may write a model to this path: no file, an empty one, or one of torch.save's is there."""
+    if not path.exists() or not path.stat().st_size:
         return True
     if not zipfile.is_zipfile(path):
         return False

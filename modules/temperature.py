@@ -8,7 +8,7 @@ Sun and Weinberger, "On Calibration of Modern Neural Networks" (2017), https://a
 import torch
 from torch.nn import functional
 
-LEAST_IMAGES = 200  # with fewer validation images a temperature is chosen by chance
+LEAST_IMAGES = 500  # from here on the temperature was never worse than 1 by more than chance, on three kinds of runs
 
 
 def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:

@@ -40,6 +40,16 @@ def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
     return cv2.cvtColor(cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
 
 
+def strip(images: np.ndarray) -> np.ndarray:
+    """Up to three images, N x 28 x 28, one below the other, as high as a card's picture."""
+    size, gap = 104, 12
+    canvas = np.full((PICTURE, size, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        top = number * (size + gap)
+        canvas[top : top + size] = enlarge(image, size)
+    return canvas
+
+
 def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -> np.ndarray:
     """The ten likeliest classes, likeliest first, each with its name, a bar and its probability."""
     canvas = np.full((height, width, 3), 255, np.uint8)
@@ -47,7 +57,7 @@ def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -
     for row, index in zip(np.array_split(canvas, 10), np.argsort(-probabilities, kind="stable"), strict=False):
         end = middle + 2 + round(float(probabilities[index]) * (width - middle - 75))
         gap, baseline = len(row) // 5, len(row) // 2 + 7
-        row[gap:-gap, middle:end] = GREEN if index == probabilities.argmax() else GREY
+        row[gap:-gap, middle:end] = GREEN if probabilities[index] == probabilities.max() > 0 else GREY
         write(row[:, :middle], names[index], (0, baseline), 20, BLACK)
         write(row, f"{probabilities[index]:.1%}", (end + 8, baseline), 18, BLACK)
     return canvas
@@ -88,8 +98,6 @@ def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
 
 def encode(picture: np.ndarray, ending: str) -> bytes:
     """The bytes of a picture file: H x W x 3, uint8, in OpenCV's order of colours, and its ending ".png", ".jpg" ..."""
-    content = io.BytesIO()
-    Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).save(
-        content, Image.registered_extensions()[ending.lower()]
-    )
+    content, form = io.BytesIO(), Image.registered_extensions()[ending.lower()]
+    Image.fromarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)).save(content, form)
     return content.getvalue()
