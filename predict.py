@@ -18,11 +18,11 @@ import torch
 
 from modules import checkpoint, command_line, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, complain
+from modules.command_line import CommandError, add_number, complain, complain_about
 from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
-from modules.own.pictures import PictureError, load_picture, to_network_input
+from modules.own.pictures import PictureError, find_characters, load_picture
 from modules.show import canvas, cards, windows
 from modules.show.layers import draw_layers, require_layers
 from modules.temperature import probabilities
@@ -174,25 +174,36 @@ def classify_pictures(
     pictures: list[tuple[Path, str]], args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
 ) -> tuple[list[np.ndarray], int]:
     """Print what is read in people's own pictures; returns cards of the first, and the number of all that were read."""
-    drawn, count, classes = [], 0, saved["classes"]
+    drawn, count, faults, classes = [], 0, [], saved["classes"]
     for path, name in pictures:
         try:
             picture = load_picture(path)
-            seen = to_network_input(picture)
+            page = find_characters(picture)
         except PictureError as error:
-            complain(f"{path} {error}")
+            faults.append(f"{path} {error}")
             continue
         count += 1
-        chances = predict_one(model, seen, saved["temperature"])
-        best, *others = (-chances).argsort(kind="stable")[:3]
-        then = "then " + ", ".join(f"{classes[index]} ({chances[index]:.1%})" for index in others)
-        answer = f"{chances[best]:.1%}"
-        unsure = "" if chances[best] > SURE else "; unsure: is it one character alone, and of these classes?"
-        print(f"[INFO] {name}: predicted label: {classes[best]} ({answer}), {then}{unsure}")
-        if count <= MOST_CARDS:
+        answers = predict(model, torch.from_numpy(np.stack(page.characters))[:, None], saved["temperature"]).numpy()
+        for number, chances in enumerate(answers, start=1):
+            best, *others = (-chances).argsort(kind="stable")[:3]
+            then = "then " + ", ".join(f"{classes[index]} ({chances[index]:.1%})" for index in others)
+            unsure = "" if chances[best] > SURE else "; unsure: is it one character alone, and of these classes?"
+            place = f"{name}, {number}" if len(answers) > 1 else name
+            print(f"[INFO] {place}: predicted label: {classes[best]} ({chances[best]:.1%}), {then}{unsure}")
+        remarks = [page.unsure] * bool(page.unsure) + [f"{page.left_out} marks left out"] * bool(page.left_out)
+        if remarks:
+            print(f"[INFO] {name}: {'; '.join(remarks)}")
+        if count > MOST_CARDS:
+            continue
+        if len(answers) > 1:
+            drawn.append(cards.page(picture, page.boxes, answers, names, SURE, "; ".join([name, *remarks])))
+        else:
+            seen = page.characters[0]
             pair = [cards.fit(picture), cards.enlarge(seen)]
             shown = [draw_layers(model, seen, chances, names)] if args.layers else pair
-            drawn.append(cards.card(shown, f"{names[best]} {answer}, {then}", cards.BLACK, name))
+            title = f"{names[best]} {chances[best]:.1%}, {then}"
+            drawn.append(cards.card(shown, title, cards.BLACK, "; ".join([name, *remarks])))
+    complain_about(faults)
     return drawn, count
 
 

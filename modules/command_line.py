@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+MOST_COMPLAINTS = 10  # lines about single files
 LARGEST_SEED = 2**32 - 1
 FOLDER_HELP = "your own characters instead of KMNIST: a folder with one sub-folder of pictures for each class"
 
@@ -72,6 +73,14 @@ def path(text: str) -> Path:
 def complain(message: object, kind: str = "error") -> None:
     """Print one line on standard error."""
     print(f"{Path(sys.argv[0]).name}: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def complain_about(faults: list[str], kind: str = "error") -> None:
+    """Print a line about each of the first files that could not be used, and how many more there are."""
+    for fault in faults[:MOST_COMPLAINTS]:
+        complain(f"{fault}; it is left out", kind)
+    if len(faults) > MOST_COMPLAINTS:
+        complain(f"{len(faults) - MOST_COMPLAINTS} more files are left out", kind)
 
 
 def run(main: Callable[[], None]) -> int:

@@ -16,13 +16,12 @@ import torch
 from tqdm import tqdm
 
 from modules.checkpoint import LONGEST_NAME, MOST_CLASSES, is_name
-from modules.command_line import CommandError, complain
+from modules.command_line import CommandError, complain, complain_about
 from modules.kmnist import Labelled
-from modules.own.pictures import SIZE, PictureError, load_picture, to_network_input
+from modules.own.pictures import SIZE, Page, PictureError, find_characters, load_picture
 
 TEST_SHARE = 0.2
-LEAST_PICTURES = 3  # different ones of a class: one each to train on, to validate with and to test
-MOST_COMPLAINTS = 10  # lines about single pictures
+LEAST_CHARACTERS = 3  # different ones of a class: one each to train on, to validate with and to test
 
 
 def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
@@ -32,12 +31,12 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
     class cannot be used.
     """
     classes, paths, labels = find(folder)
-    images, readable = load_pictures(paths)
-    labels = labels[readable]
+    images, files = load_pictures(paths)
+    labels = labels[files]
     for number, name in enumerate(classes):
         count = len({image.tobytes() for image in images[labels == number].numpy()})
-        if count < LEAST_PICTURES:
-            text = f"has {count or 'no'} different readable pictures, and a class needs at least {LEAST_PICTURES}"
+        if count < LEAST_CHARACTERS:
+            text = f"has {count or 'no'} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
             raise CommandError(f"{folder / name} {text}")
     rest, test = divide(images, labels, TEST_SHARE)
     return classes, (images[rest], labels[rest]), (images[test], labels[test])
@@ -78,24 +77,24 @@ def find_pictures(path: Path) -> list[Path]:
 
 
 def load_pictures(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
-    """The characters in picture files, N x 1 x 28 x 28, uint8, and the indices of those files; names the others."""
+    """The characters in picture files, N x 1 x 28 x 28, uint8, and the index of the file of each; names the others."""
     with ThreadPool() as pool:  # Pillow and OpenCV release the interpreter lock: all cores work
-        answers = pool.imap(load_character, paths, chunksize=8)
-        answers = list(tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout))
-    readable = [index for index, answer in enumerate(answers) if isinstance(answer, np.ndarray)]
-    faults = [f"{path} {answer}" for path, answer in zip(paths, answers, strict=True) if isinstance(answer, str)]
-    for fault in faults[:MOST_COMPLAINTS]:
-        complain(f"{fault}; it is left out", "warning")
-    if len(faults) > MOST_COMPLAINTS:
-        complain(f"{len(faults) - MOST_COMPLAINTS} more pictures are left out", "warning")
-    images = np.array([answers[index] for index in readable], np.uint8).reshape(-1, 1, SIZE, SIZE)
-    return torch.from_numpy(images), readable
+        answers = pool.imap(load_page, paths, chunksize=8)
+        pages = list(tqdm(answers, total=len(paths), leave=False, disable=None, file=sys.stdout))
+    faults = [f"{path} {page}" for path, page in zip(paths, pages, strict=True) if isinstance(page, str)]
+    complain_about(faults, "warning")
+    found = [(index, page) for index, page in enumerate(pages) if isinstance(page, Page)]
+    if marks := sum(page.left_out for _, page in found):
+        complain(f"{marks} marks in the pictures are left out: too small for a character, and near none", "warning")
+    characters = [character for _, page in found for character in page.characters]
+    files = [index for index, page in found for _ in page.characters]
+    return torch.from_numpy(np.array(characters, np.uint8).reshape(-1, 1, SIZE, SIZE)), files
 
 
-def load_character(path: Path) -> np.ndarray | str:
-    """The character in a picture file, 28 x 28, uint8, or else why there is none."""
+def load_page(path: Path) -> Page | str:
+    """The characters in a picture file, or else why there is none."""
     try:
-        return to_network_input(load_picture(path))
+        return find_characters(load_picture(path))
     except PictureError as error:
         return str(error)
 

@@ -17,11 +17,15 @@ LONG = 0.6  # of a sheet's side: rules are longer
 
 
 def extract_ink(picture: np.ndarray) -> np.ndarray:
-    """How much each pixel differs from the paper around it, H x W, uint8, whichever of the two is the darker."""
+    """How much each pixel differs from the paper around it, uint8, whichever of the two is the darker.
+
+    The answer is the picture's size, or smaller or larger in both directions; beside the sheet it is 0.
+    """
     longest = max(picture.shape[:2])
     small = longest < LEAST_SIZE  # there is room for a character alone
     picture = scaled(picture, np.clip(longest, LEAST_SIZE, WORKING_SIZE))
-    picture = picture if small else lone_sheet(picture)
+    whole = np.zeros(picture.shape[:2], np.uint8)
+    picture, there = (picture, np.s_[:]) if small else lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
     channels = [each for each in channels if each.min() < each.max()] or channels  # two of a grey picture are empty
     shades = [levels(channel, [0.005, 0.5, 0.995]) for channel in channels]
@@ -30,7 +34,8 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
-    return ink if small else without_rules(ink)
+    whole[there] = ink if small else without_rules(ink)
+    return whole
 
 
 def levels(grey: np.ndarray, shares: list[float], mask: np.ndarray | None = None) -> np.ndarray:
@@ -46,15 +51,16 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
-def lone_sheet(picture: np.ndarray) -> np.ndarray:
-    """The sheet of paper in a picture, H x W x 3, cut out; what shows beside it becomes paper."""
+def lone_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The sheet of paper in a picture, H x W x 3, cut out, and where it was; what shows beside it becomes paper."""
     small = scaled(picture, min(SHEET_SIZE, max(picture.shape[:2])))
     inside = find_sheet(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
     size = picture.shape[1::-1]
     paper = cv2.resize(cv2.inpaint(small, 255 - inside, 3, cv2.INPAINT_TELEA), size)
     inside = cv2.inRange(cv2.resize(inside, size), 255, 255)
     x, y, width, height = cv2.boundingRect(inside)
-    return np.where(inside[..., None], picture, paper)[y : y + height, x : x + width]
+    there = np.s_[y : y + height, x : x + width]
+    return np.where(inside[..., None], picture, paper)[there], there
 
 
 def find_sheet(grey: np.ndarray) -> np.ndarray:

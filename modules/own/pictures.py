@@ -8,11 +8,13 @@ the middle of the frame in 97% (ink: above 64 of 255). The ink is broad: over a 
 import io
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from modules.own.characters import label_characters
 from modules.own.paper import WORKING_SIZE, extract_ink, levels
 
 SIZE = 28  # pixels
@@ -20,19 +22,28 @@ LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
-SMALLEST_STROKE = 0.03  # of the largest stroke's area; anything smaller is dust
-# two characters, see require_one; in lengths of the longer part, from training images, pairs of them and rendered fonts
-APART, PART_EDGE, WHOLE_EDGE = 1.1, 2.5, 8.0
+MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
+TOUCHING = 1.8  # of a page's median size: two characters, or more
+Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the picture as given
 
 Image.init()
 FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]  # EPS would start Ghostscript
-FORMATS = [name for name in FORMATS if name in Image.ID]  # an older Pillow has no AVIF
+FORMATS = [name for name in FORMATS if name in Image.ID]  # AVIF is a new one
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
 class PictureError(Exception):
     """A file that is no readable picture, or a picture without a character; the text goes on from the file's name."""
+
+
+class Page(NamedTuple):
+    """What a picture shows, in reading order."""
+
+    characters: list[np.ndarray]  # 28 x 28, uint8, light on dark
+    boxes: list[Box]
+    left_out: int  # marks that are too small for a character and near none, or for the pen
+    unsure: str  # why the characters may be others, or ""
 
 
 def load_picture(path: Path) -> np.ndarray:
@@ -70,61 +81,46 @@ def to_colours(picture: Image.Image) -> np.ndarray:
     return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
 
 
-def to_network_input(picture: np.ndarray) -> np.ndarray:
-    """Find the character in a picture, H x W x 3, uint8, and frame it as KMNIST frames its characters.
+def find_characters(picture: np.ndarray) -> Page:
+    """Find the characters in a picture, H x W x 3, uint8, and frame each as KMNIST frames its characters.
 
-    The ink may be darker than its paper or lighter; the answer is 28 x 28, uint8, light on dark. Raises PictureError
-    where there is no ink, or more than one character.
+    The ink may be darker than its paper or lighter. Raises PictureError where there is none.
     """
     ink = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise PictureError("shows no character: it is all one shade")
-    mask = strokes_alone(mask)
-    require_one(mask)
-    x, y, width, height = cv2.boundingRect(mask)
-
-    # from half the threshold (paper, shadows) to the full colour of most ink
-    full = levels(ink, [0.75], mask)[0]
-    ink = np.clip((ink - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
-    ink *= cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
-    return frame(ink[y : y + height, x : x + width])
-
-
-def strokes_alone(mask: np.ndarray) -> np.ndarray:
-    """Keep the strokes of a mask, H x W, 0 or 255, and drop the specks, print and punch holes around them."""
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask)
-    lefts, tops, widths, heights, areas = statistics.T
-    areas[0] = 0  # the background
-    strokes = areas >= SMALLEST_STROKE * areas.max()
-    lengths = np.maximum(widths, heights)
-    longest = lengths[strokes].max()
-    large = strokes & (lengths > longest / 3)
-    across = (lefts > (lefts + widths)[large].max()) | (lefts + widths < lefts[large].min())
-    along = (tops > (tops + heights)[large].max()) | (tops + heights < tops[large].min())
-    small = strokes & (across | along)
-    # a character has two dots at most beside its strokes, close together; what else is there is print or punch holes
-    if small.sum() > 2 or (small.any() and max(np.ptp(lefts[small]), np.ptp(tops[small])) > 0.7 * longest):
-        strokes &= ~small
-    return np.where(strokes[labels], 255, 0).astype(np.uint8)
+    labels, left_out = label_characters(mask)
+    scale = max(picture.shape[:2]) / max(ink.shape)
+    characters, boxes = [], []
+    for number in range(1, labels.max() + 1):
+        own = np.where(labels == number, 255, 0).astype(np.uint8)
+        x, y, width, height = cv2.boundingRect(own)
+        there = np.s_[y : y + height, x : x + width]
+        # from half the threshold (paper, shadows) to the full colour of most ink
+        full = levels(ink[there], [0.75], own[there])[0]
+        light = np.clip((ink[there] - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
+        characters.append(frame(light * (cv2.dilate(own[there], np.ones((3, 3), np.uint8)) > 0)))
+        boxes.append(tuple(round(scale * length) for length in (x, y, width, height)))
+    return Page(characters, boxes, left_out, doubts(boxes))
 
 
-def require_one(mask: np.ndarray) -> None:
-    """Raise PictureError where the strokes in a mask are those of two characters, side by side or stacked."""
-    # there are gaps within characters too, but few so wide or so far in, with so much edge of ink on both sides
-    for axis in (0, 1):
-        inked = mask.any(axis=axis).nonzero()[0]
-        gaps = np.diff(inked) - 1
-        for index in gaps.nonzero()[0]:
-            cut = [inked[index] + 1]
-            boxes = [cv2.boundingRect(part)[2:] for part in np.split(mask, cut, 1 - axis)]
-            longest, narrower = np.max(boxes), min(box[axis] for box in boxes)
-            if narrower + 2 * gaps[index] > APART * longest:
-                smooth = cv2.medianBlur(mask, 5)  # rough ink has long edges too
-                edge = smooth - cv2.erode(smooth, np.ones((3, 3), np.uint8), borderValue=0)
-                edges = [np.count_nonzero(part) for part in np.split(edge, cut, 1 - axis)]
-                if min(edges) > PART_EDGE * longest and sum(edges) > WHOLE_EDGE * longest:
-                    raise PictureError("shows more than one character: cut one out")
+def doubts(boxes: list[Box]) -> str:
+    """Why the characters with these boxes may not be all there are, or ""."""
+    sizes = [max(box[2:]) for box in boxes]
+    if len(boxes) > MOST_CHARACTERS:
+        return f"more than {MOST_CHARACTERS} characters"
+    if max(sizes) > TOUCHING * np.median(sizes):
+        return "uneven sizes: do some touch?"
+    return ""
+
+
+def to_network_input(picture: np.ndarray) -> np.ndarray:
+    """The one character in a picture, H x W x 3, uint8, as 28 x 28, uint8, light on dark; or PictureError."""
+    page = find_characters(picture)
+    if len(page.characters) > 1:
+        raise PictureError(f"shows {len(page.characters)} characters: cut one out")
+    return page.characters[0]
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from PIL import Image
 from modules.own.paper import scaled
 
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
+PAGE = 1000  # pixels: the longer side of a page of characters
 MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
 LARGEST_SHEET = 8000  # pixels along the longer side of its cards, which any viewer opens
@@ -82,9 +83,25 @@ def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], n
     return canvas
 
 
+def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str], sure: float, note: str) -> np.ndarray:
+    """A card of a page of characters: each framed, with its answer beside it, in red where it is not sure.
+
+    `boxes` are (left, top, width, height) in pixels of the picture; `answers` are probabilities, N x classes.
+    """
+    canvas, scale = scaled(picture, PAGE), PAGE / max(picture.shape[:2])
+    for box, chances in zip(boxes, answers, strict=True):
+        left, top, width, height = (round(scale * length) for length in box)
+        colour = GREEN if chances.max() > sure else RED
+        cv2.rectangle(canvas, (left - 3, top - 3), (left + width + 2, top + height + 2), colour, 2)
+        write(canvas, names[chances.argmax()], (left, max(16, top - 8)), 20, colour)
+    return card([canvas], f"{len(boxes)} characters", BLACK, note)
+
+
 def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
-    """All cards, of equal size, under one heading, as large as they can be on a screen of 4:3."""
-    height, width = cards[0].shape[:2]
+    """All cards under one heading, as large as they can be on a screen of 4:3."""
+    height, width = np.max([card.shape[:2] for card in cards], axis=0).tolist()
+    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
+    cards = [cv2.copyMakeBorder(card, 0, height - len(card), 0, width - card.shape[1], **white) for card in cards]
     shapes = [(columns, math.ceil(len(cards) / columns)) for columns in range(1, len(cards) + 1)]
     columns, rows = min(shapes, key=lambda shape: max(shape[0] * width / 4, (shape[1] * height + HEADING) / 3))
     shrink = min(1, LARGEST_SHEET / max(columns * width, rows * height))
