@@ -9,7 +9,6 @@ import importlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +20,10 @@ from pytest import MonkeyPatch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread for each of the two processes that run the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and children inherit that
-if hasattr(signal, "SIGHUP"):
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"train": 800, "t10k": 400}  # images
-# Linux alone takes file names that are no UTF-8
-ODD, ODD_SHOWN = ("\x1b[2J\n\udcff", r"\x1b[2J\n\xff") if sys.platform == "linux" else ("ä", "ä")
+ODD = "\x1b[2J\n\udcff" if sys.platform == "linux" else "ä"  # Linux alone takes file names that are no UTF-8
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and permissions as Linux and macOS have them")
 
 
@@ -42,17 +38,20 @@ Run = Callable[..., Result]  # the fixture below
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
-    """Call a script's main as its command line would, in this process, as importing torch anew takes seconds."""
-    from modules import console, windows
+    """Run a script's command line in this process, as importing torch anew takes seconds."""
+    from modules import command_line
+    from modules.show import windows
 
     monkeypatch.setattr(windows, "has_screen", lambda: False)
 
     def call(script: str, *arguments: object) -> Result:
-        monkeypatch.setattr(sys, "argv", [script])
-        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         main = importlib.import_module(script.removesuffix(".py")).main
-        code = console.exit_code(lambda: main([*map(str, arguments)]))
-        console.on_interrupts(signal.default_int_handler)  # a run that saves ends by ignoring them
+        capsys.readouterr()
+        try:
+            code = command_line.run(main)
+        except SystemExit as end:
+            code = end.code or 0
         return Result(code, *capsys.readouterr())
 
     return call
@@ -63,14 +62,6 @@ def denied(path: Path = Path(), *_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied", str(path))
 
 
-def command(script: str, *arguments: object, cwd: Path = ROOT, **settings: str) -> Result:
-    """Run a script as a process of its own, its output in pipes."""
-    words, settings = [sys.executable, ROOT / script, *map(str, arguments)], {**os.environ, **settings}
-    more = {"capture_output": True, "encoding": "utf-8", "timeout": 100, "check": False}
-    done = subprocess.run(words, cwd=cwd, env=settings, **more)
-    return Result(done.returncode, done.stdout, done.stderr)
-
-
 @pytest.fixture(scope="session")
 def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first images and labels of KMNIST in files like the official ones."""
@@ -78,10 +69,10 @@ def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("raw")
     for name in kmnist.MD5:
-        header, size = (16, 784) if "images" in name else (8, 1)
+        count, (header, size) = SMALL[name.split("-")[0]], (16, 784) if "images" in name else (8, 1)
         with gzip.open(kmnist.RAW / name) as whole:
-            content = whole.read(header + size * SMALL[name.split("-")[0]])
-        (folder / name).write_bytes(gzip.compress(content, 1))
+            content = whole.read(header + size * count)
+        (folder / name).write_bytes(gzip.compress(content[:4] + count.to_bytes(4, "big") + content[8:], 1))
     return folder
 
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 import predict
-from modules import checkpoint, kmnist, pictures
+from modules import checkpoint, kmnist
+from modules.own import pictures
 from tests import ink
 from tests.conftest import ROOT
 
@@ -19,14 +20,19 @@ PAGE = np.full((200, 240), 255, np.uint8)
 cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
 
 
+def first(picture: np.ndarray) -> np.ndarray:
+    """The first character in a picture, 28 x 28."""
+    return pictures.find_characters(picture).characters[0]
+
+
 def seen(path: Path, picture: np.ndarray) -> np.ndarray:
     path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
-    return pictures.to_network_input(pictures.read_picture(path))
+    return first(pictures.load_picture(path))
 
 
 @pytest.fixture(scope="module")
 def characters() -> tuple[torch.Tensor, torch.Tensor]:
-    images, labels = kmnist.read("t10k")
+    images, labels = kmnist.load("t10k")
     return images[:COUNT], labels[:COUNT]
 
 
@@ -43,22 +49,35 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
             inputs.append(np.zeros((28, 28), np.uint8))
     model, _ = checkpoint.load(MODEL)
     both = torch.cat([images, torch.from_numpy(np.stack(inputs))[:, None]])
-    right = (predict.predict(model, both, torch.device("cpu")).argmax(1).view(2, -1) == labels).sum(1)
+    right = (predict.predict(model, both, 1.0).argmax(1).view(2, -1) == labels).sum(1)
     assert right[1] >= 0.8 * right[0]
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_two_characters_are_refused_and_two_strokes_are_not(axis: int) -> None:
-    images = kmnist.read("t10k")[0][:2, 0].numpy()
-    gap = np.zeros((28, 20) if axis else (20, 28), np.uint8)
-    two = cv2.resize(np.concatenate([images[0], gap, images[1]], axis), None, fx=6, fy=6, interpolation=cv2.INTER_CUBIC)
-    with pytest.raises(pictures.PictureError, match="more than one character"):
-        pictures.to_network_input(cv2.cvtColor(np.pad(255 - two, 30, constant_values=255), cv2.COLOR_GRAY2BGR))
-    strokes = np.full((400, 400, 3), 255, np.uint8)
-    cv2.line(strokes, (90, 100), (110, 300), (0, 0, 0), 20)
-    cv2.line(strokes, (290, 120), (300, 260), (0, 0, 0), 20)
-    image = pictures.to_network_input(strokes if axis else cv2.transpose(strokes))
-    assert (image > 127).any(axis)[[1, -2]].all()
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (3, 1), (1, 3), (5, 7)])
+def test_a_page_is_read_character_by_character_in_reading_order(rows: int, columns: int) -> None:
+    images, labels = kmnist.load("t10k")
+    model, saved = checkpoint.load(MODEL)
+    alone = predict.predict(model, images[:35], saved["temperature"])
+    clear = (alone.argmax(1) == labels[:35]).nonzero().flatten()[: rows * columns]
+    clear = clear.repeat(2)[: rows * columns]
+    page = ink.page(images[clear, 0].numpy(), rows, columns)
+    found = pictures.find_characters(page)
+    assert len(found.characters) == rows * columns
+    answers = predict.predict(model, torch.from_numpy(np.stack(found.characters))[:, None], 1.0).argmax(1)
+    assert (answers == labels[clear]).float().mean() >= 0.9
+    lefts, tops = np.array(found.boxes).T[:2]
+    assert (np.diff(lefts.reshape(rows, columns)) > 0).all()
+    assert (np.diff(tops.reshape(rows, columns).mean(1)) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "strokes", [[(90, 100), (110, 300), (230, 120), (240, 260)], [(80, 90), (300, 90), (70, 220), (320, 230)]]
+)
+def test_two_strokes_are_one_character(strokes: list[tuple[int, int]]) -> None:
+    page = np.full((400, 400, 3), 255, np.uint8)
+    for start, end in (strokes[:2], strokes[2:]):
+        cv2.line(page, start, end, (0, 0, 0), 20)
+    assert len(pictures.find_characters(page).characters) == 1
 
 
 @pytest.mark.smoke
@@ -79,7 +98,7 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
         for ending in (".png", ".pgm") if name in ("deep", "12 bits of 16") else (".png",):
             assert np.abs(seen(tmp_path / f"picture{ending}", picture) - expected).mean() < 3, name
     seen(tmp_path / "red.png", np.where(PAGE[..., None] < 128, (0, 0, 255), (255, 255, 255)).astype(np.uint8))
-    assert (pictures.read_picture(tmp_path / "red.png").min((0, 1)) == (0, 0, 255)).all()  # blue, green, red
+    assert (pictures.load_picture(tmp_path / "red.png").min((0, 1)) == (0, 0, 255)).all()  # blue, green, red
 
 
 ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if ending in Image.registered_extensions()]
@@ -102,7 +121,7 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: st
             tags = tags.replace(b"\x82\x98", b"\x01\x28")  # words for a number, which Pillow reads but cannot write
         path = tmp_path / f"held{ending}"
         Image.fromarray(colour).save(path, exif=tags)
-        image = pictures.to_network_input(pictures.read_picture(path))
+        image = first(pictures.load_picture(path))
         assert np.abs(image - upright).mean() < 8, orientation
 
 
@@ -113,7 +132,7 @@ def test_pixels_that_are_no_integers_and_blank_scans_are_refused(tmp_path: Path)
             seen(tmp_path / name, picture)
     (tmp_path / "huge.pbm").write_bytes(b"P4 32768 16384\n")
     with pytest.raises(pictures.PictureError, match="too large"):
-        pictures.read_picture(tmp_path / "huge.pbm")
+        pictures.load_picture(tmp_path / "huge.pbm")
     with pytest.raises(pictures.PictureError, match="all one shade"):
         seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
 
@@ -122,17 +141,20 @@ def test_fine_lines_are_made_as_broad_as_a_brush() -> None:
     page = np.full((600, 600, 3), 255, np.uint8)
     cv2.line(page, (100, 100), (500, 480), (0, 0, 0), 2)
     cv2.line(page, (500, 100), (100, 480), (0, 0, 0), 2)
-    assert pictures.to_network_input(page).mean() / 255 > 0.08
+    assert first(page).mean() / 255 > 0.08
 
 
-@pytest.mark.parametrize(("left", "right", "own"), [(80, 120, True), (10, 190, False)])
-def test_two_dots_close_together_belong_to_a_character_and_punch_holes_do_not(left: int, right: int, own: bool) -> None:
-    page = np.full((200, 200, 3), 255, np.uint8)
-    cv2.circle(page, (100, 130), 50, (0, 0, 0), 12)
-    cv2.circle(page, (left, 60), 8, (0, 0, 0), -1)
-    cv2.circle(page, (right, 60), 8, (0, 0, 0), -1)
-    image = pictures.to_network_input(page)
-    assert (image[:3, 14].max() < 100) == own  # without the dots the ring alone fills the frame
+def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> None:
+    page = np.full((400, 400, 3), 255, np.uint8)
+    cv2.circle(page, (200, 250), 70, (0, 0, 0), 14)
+    plain = first(page)
+    for left in (160, 240):
+        cv2.circle(page, (left, 155), 10, (0, 0, 0), -1)
+    found = pictures.find_characters(page)
+    assert (len(found.characters), found.left_out) == (1, 0)
+    assert not np.array_equal(found.characters[0], plain)  # the dots are in the frame
+    cv2.circle(page, (20, 20), 9, (0, 0, 0), -1)
+    assert pictures.find_characters(page).left_out == 1
 
 
 def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
@@ -144,4 +166,4 @@ def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
 def test_sparse_specks_are_a_picture_too() -> None:
     specks = np.full((2, 900, 3), 255, np.uint8)
     specks[[0, 1], [100, 800]] = 0
-    assert pictures.to_network_input(specks).any()
+    assert first(specks).any()

@@ -1,7 +1,10 @@
-"""predict.py through its command line: samples, mistakes, people's pictures, and the pictures it draws."""
+"""predict.py through its command line: samples, mistakes, people's pictures, and the sheets it draws."""
 
 import os
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -11,54 +14,64 @@ import torch
 from pytest import MonkeyPatch
 
 import predict
-from modules import checkpoint, draw, kmnist
-from tests.conftest import ODD, ODD_SHOWN, SMALL, Run, save_picture
+from modules import checkpoint, kmnist
+from modules.show import cards
+from tests import ink
+from tests.conftest import ODD, ROOT, SMALL, Run, denied, save_picture
 
 SAMPLE = r"\[INFO\] ground truth label: (\w+), predicted label: (\w+) \((\d+\.\d)%\)"
+RING = cv2.circle(np.full((300, 400), 255, np.uint8), (200, 150), 70, 0, 14)
 
 
 def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path, run: Run) -> None:
     done = run("predict.py", "--model", pretrained)
     assert (done.code, done.err) == (0, "")
-    first, second, *lines = done.out.splitlines()
-    assert first == "[INFO] loading the LeNet model, trained on KMNIST..."
-    assert second == "[INFO] loading the KMNIST test dataset..."
-    indices = [7270, 860, 5390, 5191, 5734, 6265, 466, 4426, 5578, 8322]
-    assert predict.choose_samples(10, 10_000, 42).tolist() == indices
+    *first, lines = done.out.split("\n", 2)
+    lines = lines.splitlines()
+    assert first == [
+        "[INFO] loading the LeNet model, trained on KMNIST...",
+        "[INFO] loading the KMNIST test dataset...",
+    ]
     samples = [re.fullmatch(SAMPLE, line) for line in lines[:10]]
     assert [sample[1] for sample in samples] == ["ki", "ki", "ki", "ha", "tsu", "ya", "tsu", "na", "ki", "tsu"]
     right = sum(sample[1] == sample[2] for sample in samples)
     assert right >= 9
     target = pretrained.with_name("model-predictions.png")
     assert lines[10:] == [f"[INFO] {right} of 10 are right", f"[INFO] predictions drawn on {target}"]
-    assert min(cv2.imread(str(target)).shape[:2]) > 2 * draw.PICTURE
+    assert min(cv2.imread(str(target)).shape[:2]) > 2 * cards.PICTURE
 
 
 @pytest.fixture
 def drawn(monkeypatch: MonkeyPatch) -> list[tuple]:
     """What each card shows: its pictures, title, colour and note."""
-    cards, card = [], draw.card
-    monkeypatch.setattr(draw, "card", lambda *args: cards.append((*args, "")[:4]) or card(*args))
-    return cards
+    shown, card = [], cards.card
+    monkeypatch.setattr(cards, "card", lambda *args: shown.append((*args, "")[:4]) or card(*args))
+    return shown
 
 
 @pytest.mark.usefixtures("small")
-def test_all_samples_each_card_with_its_kana_its_colour_and_its_image(
+def test_all_samples_each_with_its_kana_its_colour_and_its_image_at_the_models_temperature(
     pretrained: Path, run: Run, drawn: list[tuple]
 ) -> None:
+    model, _ = checkpoint.load(pretrained)
+    checkpoint.save(pretrained, model, classes=kmnist.CLASSES, dataset="KMNIST", temperature=3.0)
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
     done = run("predict.py", "-m", pretrained, "--samples", 10_000, "--seed", 7, "--output", sheet)
+    assert f"[INFO] the first 100 of {SMALL['t10k']} predictions drawn on {sheet}\n" in done.out
     assert sheet.read_bytes().startswith(b"\xff\xd8\xff")
     found = re.findall(SAMPLE, done.out)
     assert (len(found), len(drawn)) == (SMALL["t10k"], 100)
-    images, labels = kmnist.read("t10k")
+    images, labels = kmnist.load("t10k")
     order = predict.choose_samples(SMALL["t10k"], SMALL["t10k"], 7)
     assert sorted(order) == list(range(SMALL["t10k"]))
     assert [truth for truth, *_ in found] == [kmnist.CLASSES[labels[index]] for index in order]
+    with torch.no_grad():
+        expected = 100 * (model(images[order] / 255) / 3).softmax(1).max(1).values
+    assert [float(confidence) for *_, confidence in found] == pytest.approx(expected.tolist(), abs=0.06)
     kana = dict(zip(kmnist.CLASSES, "おきすつなはまやれを", strict=True))
-    for index, (truth, guess, confidence), (pictures, title, colour, note) in zip(order, found, drawn, strict=False):
-        assert title == f"{kana[guess]} {guess} {confidence}%"
-        assert (colour, note) == ((draw.GREEN, "") if truth == guess else (draw.RED, f"true: {kana[truth]} {truth}"))
+    for index, (truth, guess, confidence), (pictures, *texts) in zip(order, found, drawn, strict=False):
+        colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {kana[truth]} {truth}")
+        assert texts == [f"{kana[guess]} {guess} {confidence}%", colour, note]
         assert np.array_equal(pictures[0][6::12, 6::12, 0], images[index, 0].numpy())
 
 
@@ -67,60 +80,93 @@ def test_all_samples_each_card_with_its_kana_its_colour_and_its_image(
 def test_all_mistakes_the_surest_first_in_red(
     pretrained: Path, run: Run, drawn: list[tuple], monkeypatch: MonkeyPatch
 ) -> None:
-    model, _ = checkpoint.load(pretrained)
-    images, labels = kmnist.read("t10k")
-    with torch.no_grad():
-        probabilities = model(images / 255).exp()
-    guesses = probabilities.argmax(1)
-    wrong = sorted((guesses != labels).nonzero().flatten().tolist(), key=lambda index: -probabilities[index].max())
+    model, saved = checkpoint.load(pretrained)
+    images, labels = kmnist.load("t10k")
+    confidence, guesses = predict.predict(model, images, saved["temperature"]).max(1)
+    wrong = sorted((guesses != labels).nonzero().flatten().tolist(), key=lambda index: -confidence[index])
     expected = [(kmnist.CLASSES[labels[index]], kmnist.CLASSES[guesses[index]]) for index in wrong]
     assert expected
     for count, more in ((100, []), (1, ["--layers"])):
         done = run("predict.py", "-m", pretrained, "--mistakes", "--samples", count, *more)
         assert f"[INFO] {len(wrong)} of the {SMALL['t10k']} test images are read wrong" in done.out
         assert [(truth, guess) for truth, guess, _ in re.findall(SAMPLE, done.out)] == expected[:count]
-    assert [colour for _, _, colour, _ in drawn] == [draw.RED] * (len(wrong) + 1)
+    assert [colour for _, _, colour, _ in drawn] == [cards.RED] * (len(wrong) + 1)
 
     monkeypatch.setattr(predict, "predict", lambda *_: torch.nn.functional.one_hot(labels, 10).float())
-    done = run("predict.py", "-m", pretrained, "--mistakes", "--output", pretrained.with_name("none.png"))
-    assert (done.code, "[INFO] 0 of the" in done.out) == (0, True)
-    assert not pretrained.with_name("none.png").exists()
+    sheet = pretrained.with_name("none.png")
+    done = run("predict.py", "-m", pretrained, "--mistakes", "--output", sheet)
+    assert done.out.endswith(f"read wrong\n[INFO] nothing to draw: {sheet} is not written\n")
+    assert (done.code, sheet.exists()) == (0, False)
 
 
-def test_own_pictures_good_and_bad(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
+def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
     folder = pretrained.parent
-    good = [folder / f"つ{ODD}.png", folder / "ha ha.jpg"]
-    for path in good:
-        save_picture(path, cv2.circle(np.full((300, 400), 255, np.uint8), (200, 150), 70, 0, 14))
+    good = [folder / f"つ{ODD}.png", folder / "page.jpg"]
+    save_picture(good[0], RING)
+    save_picture(good[1], ink.page(kmnist.load("t10k")[0][:6, 0].numpy(), 2, 3))
     save_picture(folder / "blank.png", np.full((100, 100), 240, np.uint8))
     contents = {"text.png": b"no picture", "empty.png": b"", "cut.jpg": good[1].read_bytes()[:60], "giant.png": b""}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     os.truncate(folder / "giant.png", 10 * 2**30)
-    bad = [folder / name for name in [*contents, "blank.png", f"missing{ODD}.png"]]
-
+    bad = [folder / name for name in [*contents, "blank.png", "missing.png"]]
     sheet = folder / f"sheet{ODD}.png"
     done = run("predict.py", "-m", pretrained, "--image", good[0], *bad, good[1], "--output", sheet)
     assert done.code == 2
-    for name in (f"つ{ODD_SHOWN}.png", "ha ha.jpg"):
-        answers = r"predicted label: (\w+ \(\d+\.\d%\)(, then |, |\n)){3}"
-        assert re.search(rf"\[INFO\] {re.escape(name)}: {answers}", done.out)
-    assert [note for *_, note in drawn] == [f"つ{ODD_SHOWN}.png", "ha ha.jpg"]
+    answers = r": predicted label: \w+ \(\d+\.\d%\), then \w+ \(\d+\.\d%\), \w+ \(\d+\.\d%\)"
+    assert re.findall(rf"page\.jpg, (\d){answers}", done.out) == [*"123456"]
+    assert len(re.findall(answers, done.out)) == 7
+    assert [note for *_, note in drawn] == [path.name for path in good]
     for path, line in zip(bad, done.err.splitlines(), strict=True):
-        shown = str(path).replace(ODD, ODD_SHOWN.replace(r"\n", " "))
-        assert line.startswith(f"predict.py: error: {shown} ")
+        assert line.startswith(f"predict.py: error: {path} ")
     assert sheet.stat().st_size > 1000
+
+
+def test_a_folder_of_pictures_twice_without_the_sheet_that_was_drawn_into_it(pretrained: Path, run: Run) -> None:
+    folder = pretrained.parent / "scans"
+    for name in ("2/b.png", "10/a.png", ".thumbnails/c.png"):
+        save_picture(folder / name, RING)
+    model = pretrained.rename(folder / ".model.pth")
+    first, second = (run("predict.py", "-m", model, "--image", folder, "--output", folder / "s.png") for _ in "12")
+    assert (first.code, first.err) == (0, "")
+    assert re.findall(r"\[INFO\] (.+): predicted", first.out) == [str(Path("10/a.png")), str(Path("2/b.png"))]
+    assert f"[INFO] predictions drawn on {folder / 's.png'}\n" in first.out
+    assert first == second
 
 
 @pytest.mark.smoke
 def test_pictures_of_any_size_end_well_and_doubtful_answers_say_so(pretrained: Path, run: Run) -> None:
-    shapes = [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)]
+    folder, shapes = pretrained.parent / "scans", [(1, 1), (1, 500), (500, 1), (2, 3), (28, 28), (3000, 40)]
     for number, shape in enumerate(shapes):
-        noise = np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8)
-        save_picture(pretrained.with_name(f"{number}.png"), noise)
-    done = run("predict.py", "-m", pretrained, "--image", pretrained.parent)
+        save_picture(folder / f"{number}.png", np.random.RandomState(0).randint(0, 255, shape).astype(np.uint8))
+    done = run("predict.py", "-m", pretrained, "--image", folder)
+    assert {*re.findall(r"(\d)\.png", done.out + done.err)} == {*"012345"}
     answers = re.findall(r"predicted label: \w+ \((\d+\.\d)%\), then .*?(; unsure: .*)?\n", done.out)
-    assert len(answers) + len(done.err.splitlines()) == len(shapes)
-    for probability, doubt in answers:
-        assert (float(probability) > 70) == (not doubt), answers
+    assert [float(probability) > 100 * predict.SURE for probability, _ in answers] == [
+        not doubt for _, doubt in answers
+    ]
     assert any(doubt for _, doubt in answers)
+
+
+@pytest.mark.usefixtures("small")
+def test_without_a_screen_a_folder_that_takes_no_sheet_is_named_and_there_is_no_drawing(
+    pretrained: Path, run: Run, monkeypatch: MonkeyPatch
+) -> None:
+    line = "predict.py: error: --draw opens a window, and there is no screen for it\n"
+    assert run("predict.py", "-m", pretrained, "--draw") == (1, "", line)
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
+    done = run("predict.py", "-m", pretrained)
+    assert (done.code, len(re.findall(SAMPLE, done.out)), "drawn on" in done.out) == (0, 10, False)
+    assert re.fullmatch(r"predict.py: warning: cannot write .*model-predictions\.png: .*no sheet is drawn\n", done.err)
+
+
+@pytest.mark.smoke
+def test_predict_in_an_ascii_terminal_with_a_display_that_does_not_answer(pretrained: Path, characters: Path) -> None:
+    """OpenCV aborts the process where there is no display."""
+    odd = (characters / "き" / "0.png").rename(characters / "き" / f"き{ODD}.png")
+    settings = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "DISPLAY": ":77"}
+    words = [sys.executable, ROOT / "predict.py", "-m", pretrained, "--image", odd]
+    done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"[INFO] \u304d" in done.stdout
+    assert done.stdout.endswith(f"[INFO] predictions drawn on {pretrained.with_name('model-predictions.png')}\n")

@@ -11,6 +11,7 @@ import numpy as np
 MIDDLES = 1.1  # units across or along; groups with nearer middles are one character
 GAP = 0.3  # units; so are groups with less paper between them, where the groups are few and the unit is a part's: 品
 FEW = 6  # groups
+DOT, DOT_GAP = 0.3, 1.5  # units, and sizes of its own: a small mark joins what is nearer; a punch hole is not
 STROKES = 1.6  # units between the middles of up to three bare strokes where they are all there is: い, ハ, 三
 SMALL = 0.35  # units; what is smaller in the end, and near nothing, is no character: punch holes, commas
 SPECK, DUST = 0.3, 0.1  # of a square as broad as the pen, which leaves no smaller dots; dust is not worth a word
@@ -36,6 +37,8 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
         lengths = np.abs(centres[pairs[:, 0]] - centres[pairs[:, 1]]).max(1) / middles
         if len(alone) <= FEW:
             lengths = np.minimum(lengths, gaps / GAP)
+        smaller = sizes[pairs].min(1)
+        lengths = np.where((smaller < DOT * unit) & (gaps > DOT_GAP * smaller), np.inf, lengths)
         nearest = lengths.argmin() if len(pairs) else None
         if nearest is not None and lengths[nearest] <= unit:
             one, other = pairs[nearest]

@@ -10,6 +10,7 @@ SMOOTH = 0.12  # of a picture's contrast; from one of these pixels to the next a
 LEAST_SHEET = 0.15  # of the picture
 SOLID = 2 / 3  # of a sheet's area is blank; of what a table shows on two sides of the sheet, half
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
+FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
 STEEPEST = 0.1  # radians that rules may slope
@@ -34,7 +35,10 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
-    whole[there] = ink if small else without_rules(ink)
+    bare = ink if small else without_rules(ink)
+    if bare.max() < FAINTEST_INK and cv2.connectedComponents(cv2.inRange(ink, FAINTEST_INK, 255))[0] == 2:
+        bare = ink  # a single stroke on an empty sheet is a character, not a rule: 一, l
+    whole[there] = bare
     return whole
 
 

@@ -15,13 +15,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from modules.own.characters import label_characters
-from modules.own.paper import WORKING_SIZE, extract_ink, levels
+from modules.own.paper import FAINTEST_INK, WORKING_SIZE, extract_ink, levels
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
-FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
 TOUCHING = 1.8  # of a page's median size: two characters, or more
 Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the picture as given

@@ -1,5 +1,6 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
+import signal
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -27,6 +28,8 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
     filed: tuple[Path, list[Stroke]] | None = None  # the last drawing that was filed, until the next stroke
 
     def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
@@ -42,10 +45,12 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
     cv2.setMouseCallback(windows.WINDOW, on_mouse)
     shown, sheet, note = None, None, ""
     while (key := windows.wait_key()) != "esc":
+        if interrupts:
+            raise KeyboardInterrupt
         lengths = [len(stroke) for stroke in strokes]
         if lengths == shown and not key:
             continue
-        note = note if lengths == shown else ""
+        note = ""
         if key == "space":
             strokes.clear()
         elif key == "backspace" and strokes:

@@ -1,0 +1,42 @@
+"""Draw the README's pictures of the data (docs/classes.png) and of a page of characters (docs/page.jpg).
+
+python docs/pictures.py
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from modules import kmnist
+from modules.show import cards
+from tests import ink
+
+EXAMPLES, SIZE, GAP = 8, 84, 8  # images in a row; pixels
+
+
+def draw_classes() -> np.ndarray:
+    """Ten rows: today's kana, its name, and the first training images of the class."""
+    images, labels = kmnist.load("train")
+    canvas = np.full((10 * (SIZE + GAP) + GAP, 150 + EXAMPLES * (SIZE + GAP), 3), 255, np.uint8)
+    for number, (kana, name) in enumerate(zip(kmnist.KANA, kmnist.CLASSES, strict=True)):
+        top = GAP + number * (SIZE + GAP)
+        cards.write(canvas, f"{kana}  {name}", (16, top + 54), 36, cards.BLACK)
+        for place, image in enumerate(images[labels == number][:EXAMPLES, 0].numpy()):
+            left = 150 + place * (SIZE + GAP)
+            canvas[top : top + SIZE, left : left + SIZE] = cards.enlarge(image, SIZE)
+    return canvas
+
+
+def main() -> None:
+    (ROOT / "docs" / "classes.png").write_bytes(cards.encode(draw_classes(), ".png"))
+    images, _ = kmnist.load("t10k")
+    page = ink.page(images[:24, 0].numpy(), 4, 6)
+    (ROOT / "docs" / "page.jpg").write_bytes(cards.encode(cv2.resize(page, None, fx=0.8, fy=0.8), ".jpg"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The benchmark: the tutorial's loop on the small KMNIST, the measuring of a command, and the table."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from pytest import MonkeyPatch
+
+from tests import benchmark
+
+
+@pytest.mark.usefixtures("small")
+def test_the_plain_loop_trains_and_a_command_is_measured(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    benchmark.unpack(tmp_path)
+    model, script = tmp_path / "m.pth", tmp_path / "script.py"
+    benchmark.plain_loop(str(tmp_path), 1, torch.device("cpu"), model, tmp_path / "p.png")
+    assert model.stat().st_size > 10_000
+    script.write_text("print('[INFO] total time taken to train the model: 1.25s', flush=True)")
+    assert benchmark.measure([str(script)])["training"] == 1.25
+
+
+def test_speed_ups_are_medians_of_pairs_of_runs() -> None:
+    plain = [{"training": seconds, "whole": seconds + 10} for seconds in (40, 80, 60)]
+    fast = [{"training": 20, "whole": 25}] * 3
+    assert benchmark.row("train.py", fast, plain, 2) == "| train.py | 10.00 (10.00-10.00) | 3.00 | 25.0 | 2.80 |"

@@ -1,0 +1,128 @@
+"""KMNIST's files, pixels, split and warp, the network, its temperature, and what training on all of it reaches."""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pytest import MonkeyPatch
+from torch.nn import functional
+from torch.utils.data import random_split
+from torchvision import datasets
+from torchvision.transforms import ToTensor
+
+import predict
+import train
+from modules import augment, checkpoint, kmnist
+from modules.augment import warp
+from modules.batches import pixels
+from modules.lenet import LeNet
+from modules.temperature import choose_temperature, probabilities
+from tests.benchmark import unpack
+from tests.conftest import ROOT, Run
+
+
+def test_one_epoch_reaches_95_percent_and_draws_its_plot(tmp_path: Path, run: Run) -> None:
+    done = run("train.py", "-m", tmp_path / "m.pth", "-p", tmp_path / "p.png", "--epochs", 1)
+    assert (done.code, done.err) == (0, "")
+    assert float(re.search(r"Val accuracy: (.*)", done.out)[1]) > 0.95
+    assert (tmp_path / "p.png").stat().st_size > 20_000
+
+
+def test_the_pretrained_network_reads_9840_of_the_10000_test_images() -> None:
+    model, saved = checkpoint.load(ROOT / "output" / "pretrained.pth")
+    images, labels = kmnist.load("t10k")
+    answers = predict.predict(model, images, saved["temperature"])
+    assert (answers.argmax(1) == labels).sum() == pytest.approx(9840, abs=2)  # other processors round otherwise
+
+
+@pytest.mark.smoke
+def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path) -> None:
+    assert list(kmnist.MD5.items()) == datasets.KMNIST.resources
+    assert datasets.KMNIST.classes == kmnist.CLASSES
+    unpack(tmp_path)
+    for part, count in (("train", 60_000), ("t10k", 10_000)):
+        images, labels = kmnist.load(part)
+        official = datasets.KMNIST(str(tmp_path), train=part == "train")
+        assert images.shape == (count, 1, 28, 28)
+        assert torch.equal(images[:, 0], official.data)
+        assert torch.equal(labels, official.targets)
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert torch.equal(pixels(torch.from_numpy(levels)), ToTensor()(levels)[0])
+
+
+def test_every_split_uses_every_image_once_and_0_75_is_the_tutorials() -> None:
+    def split(count: int, share: float) -> list[list[int]]:
+        args = argparse.Namespace(folder=None, train_split=share, device=torch.device("cpu"))
+        return [part.labels.tolist() for part in train.split(torch.zeros(count, 1), torch.arange(count), args)]
+
+    reference = random_split(range(60_000), [45_000, 15_000], generator=torch.Generator().manual_seed(42))
+    assert split(60_000, 0.75) == [list(part.indices) for part in reference]
+    for percent in range(1, 100):
+        parts = split(100, percent / 100)
+        assert len(parts[0]) == percent
+        assert sorted(parts[0] + parts[1]) == list(range(100))
+
+
+@pytest.mark.smoke
+def test_the_network_is_the_tutorials_to_the_bit_under_its_names() -> None:
+    model, images = LeNet(numChannels=1, classes=10), torch.rand(64, 1, 28, 28)
+    layers = ("conv1", "conv2", "fc1", "fc2")
+    assert [*model.state_dict()] == [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
+    assert sum(weights.numel() for weights in model.parameters()) == 431_080
+    x = functional.max_pool2d(functional.relu(model.conv1(images)), 2)
+    x = functional.max_pool2d(functional.relu(model.conv2(x)), 2)
+    x = functional.relu(model.fc1(x.flatten(1)))
+    assert torch.equal(model(images), functional.log_softmax(model.fc2(x), 1))
+    assert LeNet(numChannels=3, classes=49)(torch.rand(2, 3, 28, 28)).shape == (2, 49)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_the_temperature_that_scores_were_spoilt_with_is_found_and_changes_no_answer(true: float) -> None:
+    torch.manual_seed(0)
+    honest = torch.randn(10_000, 10).mul(2).log_softmax(1)
+    labels = torch.multinomial(honest.exp(), 1)[:, 0]
+    spoilt = (honest * true).log_softmax(1)
+    found = choose_temperature(spoilt, labels)
+    assert found == pytest.approx(true, rel=0.06)
+    assert torch.equal(probabilities(spoilt, found).argmax(1), honest.argmax(1))
+    torch.testing.assert_close(probabilities(spoilt, true), honest.exp())
+    assert choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
+
+
+def blobs(count: int) -> torch.Tensor:
+    """Images of a spot, eight pixels to the right of their middle."""
+    images = torch.zeros(count, 1, 28, 28)
+    images[:, :, 13:15, 21:23] = 1
+    return images
+
+
+def only(monkeypatch: MonkeyPatch, **change: float) -> None:
+    for name in ("SHIFT", "ROTATION", "SCALE", "DISPLACEMENT"):
+        monkeypatch.setattr(augment, name, change.get(name, 0))
+
+
+@pytest.mark.smoke
+def test_each_image_is_warped_in_its_own_way_and_anew(monkeypatch: MonkeyPatch) -> None:
+    first, second = warp(blobs(50)), warp(blobs(50))
+    assert first.shape == (50, 1, 28, 28)
+    assert len({image.numpy().tobytes() for image in torch.cat([first, second])}) == 100
+    assert first.min() >= 0
+    assert first.max() <= 1 + 1e-6
+    only(monkeypatch)
+    torch.testing.assert_close(warp(blobs(4)), blobs(4), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "right", "down"),
+    [({"SHIFT": 3}, (5, 11), (-3, 3)), ({"ROTATION": 10}, (7.9, 8), (-1.4, 1.4)), ({"SCALE": 0.1}, (7.3, 8.9), (0, 0))],
+)
+def test_a_warp_is_of_its_size_either_way(monkeypatch: MonkeyPatch, change: dict, right: tuple, down: tuple) -> None:
+    torch.manual_seed(0)
+    only(monkeypatch, **change)
+    spots = warp(blobs(400))[:, 0]
+    for axis, ends in ((1, right), (2, down)):
+        places = spots.sum(axis) @ (torch.arange(28) - 13.5) / spots.sum((1, 2))
+        assert (places.min(), places.max()) == pytest.approx(ends, abs=0.15)

@@ -1,0 +1,124 @@
+"""What is drawn: text in any script, cards and sheets, the inside of the network, the plot of a run."""
+
+import io
+import re
+from itertools import pairwise
+
+import matplotlib.colors
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from pytest import MonkeyPatch
+from torch import nn
+
+import predict
+from modules import plot
+from modules.command_line import CommandError
+from modules.lenet import LeNet
+from modules.show import cards, layers
+
+STROKE = np.zeros((28, 28), np.uint8)
+STROKE[10:20, 12:15] = 255
+
+
+@pytest.mark.smoke
+def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
+    for text in ("つ tsu 100.0%", "äß", "漢字", "ไทย", "हिन्दी", "Привет", "😀", "a rather long name " * 5, "き" * 40):
+        canvas = np.zeros((60, 252, 3), np.uint8)
+        cards.write(canvas, text, (14, 35), 30, (255, 255, 255))
+        assert canvas[5:50, 14:-5].any()
+        canvas[2:56, 10:-2] = 0  # OpenCV 4's pen is round
+        assert not canvas.any()
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (100, 4)])
+def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
+    pictures = [np.full((336, 336 * width, 3), 10 + index, np.uint8) for index in range(count)]
+    sheet = cards.sheet([cards.card([picture], "き ki 99.0%", cards.GREEN) for picture in pictures], "heading")
+    shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
+    assert (shades[10 : 10 + count] > 100 * 100 * width).all()
+    assert max(sheet.shape) <= 8100
+    assert count < 10 or 0.9 < sheet.shape[1] / sheet.shape[0] < 2
+    for ending in predict.ENDINGS:
+        blue = cards.encode(np.full((9, 9, 3), (255, 0, 0), np.uint8), ending.upper())
+        assert np.abs(np.asarray(Image.open(io.BytesIO(blue)).convert("RGB"), int) - (0, 0, 255)).max() < 9
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("classes", [2, 49])
+def test_layers_show_where_the_network_responds(classes: int) -> None:
+    """With a filter that hands its middle pixel on, a map of conv1 is the image itself, two pixels cut off."""
+    model, names = LeNet(1, classes).eval(), [f"class {index}" for index in range(classes)]
+    nn.init.zeros_(model.conv1.weight)
+    nn.init.zeros_(model.conv1.bias)
+    nn.init.ones_(model.conv1.weight[19, 0, 2, 2].detach())
+    chances = np.full(classes, 1 / classes)
+    drawn = layers.draw_layers(model, STROKE, chances, names)
+    assert drawn.shape == (layers.HEIGHT, layers.WIDTH, 3)
+    top, left = layers.CONV1_TOP + 56 + layers.FILTER + 6, 20 + 19 * 58
+    bright = drawn[top : top + layers.MAP1, left : left + layers.MAP1, 2] > 200
+    rows, columns = (np.nonzero(bright.any(axis))[0] / layers.MAP1 * 24 for axis in (1, 0))
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == pytest.approx((8, 18, 10, 13), abs=1.5)
+    assert layers.draw_layers(model, np.zeros_like(STROKE), chances, names).shape == drawn.shape
+
+
+def test_layers_of_another_network_and_the_step_that_is_computed(monkeypatch: MonkeyPatch) -> None:
+    model, texts, write = LeNet(1, 10).eval(), [], layers.write
+    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding=1), nn.Conv2d(40, 60, 7), nn.Tanh()
+    monkeypatch.setattr(layers, "write", lambda *args: texts.append(args[1]) or write(*args))
+    layers.draw_layers(model, STROKE, np.full(10, 0.1), [*"abcdefghij"])
+    assert any("the first 20 of 40 filters of 3 x 3" in text and "28 x 28" in text for text in texts)
+    products, bias, total, value = (float(re.search(r"[-+]?\d\.\d\d", text)[0]) for text in texts[3:7])
+    assert products + bias == pytest.approx(total, abs=0.02)
+    image = torch.from_numpy(STROKE)[None, None] / 255
+    assert model.relu1(model.conv1(image))[0, :20].max().item() == pytest.approx(value, abs=0.006)
+    del model.conv1
+    with pytest.raises(CommandError, match=r"lenet\.py has no conv1 now"):
+        layers.require_layers(model)
+
+
+@pytest.mark.smoke
+@pytest.mark.filterwarnings("error")  # a character that no font has is one
+@pytest.mark.parametrize(("count", "mistakes", "rate"), [(2, 1, 1e-3), (10, 0, 2e-3), (15, 40, 2e-3), (49, 1, 2e-3)])
+def test_the_plot_has_curves_and_a_confusion_matrix_that_can_be_read(
+    monkeypatch: MonkeyPatch, count: int, mistakes: int, rate: float
+) -> None:
+    figures, boxes, savefig = [], [], Figure.savefig
+
+    def save(figure: Figure, *args: object, **more: object) -> None:
+        savefig(figure, *args, **more)
+        figures.append(figure)
+        boxes.extend(label.get_window_extent() for label in figure.axes[1].get_xticklabels())
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    classes = [f"{number} か $ \u037f and a long name" for number in range(count)]
+    confusion = 100 * np.eye(count, dtype=int)
+    confusion[0] += np.arange(count) * mistakes
+    history = {"train_loss": [0.5, 0.3], "val_loss": [0.4, 0.6], "train_acc": [0.1, 0.2], "val_acc": [0.1, 0.2]}
+    history["lr"] = [1e-3, rate]
+    assert plot.draw_plot(history, confusion, classes, "か" * 99, True, ".PDF").startswith(b"%PDF")
+
+    panels = {panel.get_title() or panel.get_ylabel(): panel for panel in figures[0].axes}
+    assert ("learning rate (dashed)" in panels) == (rate > 1e-3)  # where it changes
+    for title, name in (("Loss", "loss"), ("Accuracy", "acc")):
+        curves = {line.get_label(): [*line.get_ydata()] for line in panels[title].lines}
+        assert {f"train_{name}", f"val_{name}"} <= {*curves}
+        assert curves[f"val_{name}"] == history[f"val_{name}"]
+        assert all(tick == int(tick) for tick in panels[title].get_xticks())
+    assert "lowest val_loss: epoch 1" in {line.get_label() for line in panels["Loss"].lines}
+    assert len(figures[0].get_suptitle()) < 110
+
+    matrix = panels["Test images"]
+    assert matrix is figures[0].axes[1]
+    shown, cells = [text for text in matrix.texts if text.get_text()], matrix.images[0]
+    assert len(shown) == (np.count_nonzero(confusion) if count <= plot.MOST_COUNTS else 0)
+    for text in shown:
+        column, row = text.get_position()
+        cell = cells.cmap(cells.norm(cells.get_array()[row, column]))[:3]
+        assert abs(np.mean(cell) - np.mean(matplotlib.colors.to_rgb(text.get_color()))) > 0.3
+    assert all(len(label.get_text()) <= plot.LONGEST_LABEL for label in matrix.get_xticklabels())
+    assert all(one.x1 <= other.x0 + 0.2 * one.width for one, other in pairwise(boxes))
+    name = plot.shorten("the middle is left out", 12)
+    assert (len(name), name[:3], name[-3:], plot.shorten("short", 12)) == (12, "the", "out", "short")
