@@ -113,16 +113,14 @@ def measure(command: list[str]) -> dict[str, float]:
 
 def row(variant: str, runs: Runs, plain: Runs, epochs: int) -> str:
     """A row of the table: the runs of a variant and those of the plain loop, which took turns."""
+
+    def speed_up(what: str) -> str:
+        return f"{statistics.median(slow[what] / run[what] for slow, run in zip(plain, runs, strict=True)):.2f}"
+
     seconds = [run["training"] / epochs for run in runs]
-    cells = [variant, f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"]
-    cells.append(
-        f"{statistics.median(slow['training'] / run['training'] for slow, run in zip(plain, runs, strict=True)):.2f}"
-    )
-    cells.append(f"{statistics.median(run['whole'] for run in runs):.1f}")
-    cells.append(
-        f"{statistics.median(slow['whole'] / run['whole'] for slow, run in zip(plain, runs, strict=True)):.2f}"
-    )
-    return f"| {' | '.join(cells)} |"
+    training = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+    whole = f"{statistics.median(run['whole'] for run in runs):.1f}"
+    return f"| {variant} | {training} | {speed_up('training')} | {whole} | {speed_up('whole')} |"
 
 
 def main() -> None:
