@@ -9,12 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from modules import kmnist
 from modules.show import cards
 from tests import ink
 
+DOCS = Path(__file__).parent
 EXAMPLES, SIZE, GAP = 8, 84, 8  # images in a row; pixels
 
 
@@ -32,10 +32,10 @@ def draw_classes() -> np.ndarray:
 
 
 def main() -> None:
-    (ROOT / "docs" / "classes.png").write_bytes(cards.encode(draw_classes(), ".png"))
+    (DOCS / "classes.png").write_bytes(cards.encode(draw_classes(), ".png"))
     images, _ = kmnist.load("t10k")
     page = ink.page(images[:24, 0].numpy(), 4, 6)
-    (ROOT / "docs" / "page.jpg").write_bytes(cards.encode(cv2.resize(page, None, fx=0.8, fy=0.8), ".jpg"))
+    (DOCS / "page.jpg").write_bytes(cards.encode(cv2.resize(page, None, fx=0.8, fy=0.8), ".jpg"))
 
 
 if __name__ == "__main__":
