@@ -161,6 +161,13 @@ def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> No
     assert pictures.find_characters(page).left_out == 1
 
 
+@pytest.mark.parametrize("end", [(360, 105), (45, 370)])
+def test_a_lone_straight_stroke_is_a_character_and_no_rule(end: tuple[int, int]) -> None:
+    page = np.full((400, 400, 3), 255, np.uint8)
+    cv2.line(page, (40, 100), end, (0, 0, 0), 4)
+    assert len(pictures.find_characters(page).characters) == 1
+
+
 def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
     clean = seen(tmp_path / "page.png", PAGE).astype(int)
     dusty = cv2.circle(cv2.circle(PAGE.copy(), (20, 20), 2, 0, -1), (220, 190), 2, 0, -1)
