@@ -13,7 +13,10 @@ def check_writable(path: Path, pictures: Path | None = None) -> None:
 
     A path in a sub-folder of `pictures` is refused, too: the file would be taken for a picture there.
     """
-    if pictures and pictures.resolve() in path.resolve().parents[1:]:
+    parents = path.resolve().parents
+    if pictures and (
+        pictures.resolve() in parents[1:] or any(folder.resolve() in parents for folder in pictures.glob("*/"))
+    ):
         raise CommandError(f"{path} lies among the pictures in {pictures}: choose another place")
     try:
         if path.exists() and not path.is_file():

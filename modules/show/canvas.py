@@ -47,6 +47,8 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
     while (key := windows.wait_key()) != "esc":
         if interrupts:
             raise KeyboardInterrupt
+        if strokes:
+            filed = None
         lengths = [len(stroke) for stroke in strokes]
         if lengths == shown and not key:
             continue

@@ -18,9 +18,11 @@ MARK = (255, 190, 0)  # blue: one pixel of one map, and what it was computed fro
 
 def require_layers(model: LeNet) -> None:
     """Raise CommandError unless the network has the layers that are drawn."""
-    missing = {"conv1", "relu1", "maxpool1", "conv2", "relu2"} - {name for name, _ in model.named_children()}
+    missing = {"conv1", "relu1", "maxpool1", "conv2", "relu2", "fc1"} - {name for name, _ in model.named_children()}
     if missing:
-        raise CommandError(f"--layers draws conv1 and conv2, and modules/lenet.py has no {min(missing)} now", code=1)
+        raise CommandError(
+            f"--layers draws conv1, conv2 and fc1, and modules/lenet.py has no {min(missing)} now", code=1
+        )
 
 
 @torch.inference_mode()
@@ -34,14 +36,17 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     first = model.relu1(sums.clone())
     second = model.relu2(model.conv2(model.maxpool1(first)))  # 1 x 50 x 8 x 8
     sums, first, second = (values[0].cpu().numpy() for values in (sums, first, second))
-    weights, bias = model.conv1.weight[:, 0].cpu().numpy(), model.conv1.bias.cpu().numpy()
+    weights = model.conv1.weight[:, 0].cpu().numpy()
+    bias = np.zeros(len(weights)) if model.conv1.bias is None else model.conv1.bias.cpu().numpy()
     shades = weights / np.abs(weights).max((1, 2), keepdims=True).clip(1e-9)  # -1 to 1
     filters = (127.5 + 127.5 * shades).round().astype(np.uint8)
     count = min(len(first), MOST_FILTERS)
     index, row, column = np.unravel_index(first[:count].argmax(), first[:count].shape)
 
     canvas = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    top, left, size = row - model.conv1.padding[0], column - model.conv1.padding[1], weights.shape[1]
+    size, step = weights.shape[1], model.conv1.stride[0]
+    padding = ((first.shape[1] - 1) * step + size - len(image)) // 2
+    top, left = row * step - padding, column * step - padding
     canvas[40:264, 20:244] = enlarge(image, 224)
     outline(canvas, 20 + 8 * left, 40 + 8 * top, 8 * size, 8 * size)
     write(canvas, "the image, 28 x 28", (20, 26), 22, BLACK)
