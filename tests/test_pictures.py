@@ -36,13 +36,9 @@ def characters() -> tuple[torch.Tensor, torch.Tensor]:
     return images[:COUNT], labels[:COUNT]
 
 
-# print close below a character is sometimes taken for a part of it
-LEAST_RIGHT = dict.fromkeys(ink.KINDS, 0.8) | {ink.print_below: 0.6}
-
-
-@pytest.mark.parametrize(("kind", "share"), [*LEAST_RIGHT.items()])
+@pytest.mark.parametrize("kind", ink.KINDS)
 def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
-    characters: tuple[torch.Tensor, torch.Tensor], tmp_path: Path, kind: ink.Kind, share: float
+    characters: tuple[torch.Tensor, torch.Tensor], tmp_path: Path, kind: ink.Kind
 ) -> None:
     images, labels = characters
     numbers, inputs = np.random.RandomState(0), []
@@ -54,7 +50,7 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
     model, _ = checkpoint.load(MODEL)
     both = torch.cat([images, torch.from_numpy(np.stack(inputs))[:, None]])
     right = (predict.predict(model, both, 1.0).argmax(1).view(2, -1) == labels).sum(1)
-    assert right[1] >= share * right[0]
+    assert right[1] >= 0.8 * right[0]
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (3, 1), (1, 3), (5, 7)])

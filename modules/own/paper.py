@@ -10,7 +10,6 @@ SMOOTH = 0.12  # of a picture's contrast; from one of these pixels to the next a
 LEAST_SHEET = 0.15  # of the picture
 SOLID = 2 / 3  # of a sheet's area is blank; of what a table shows on two sides of the sheet, half
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
-FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
 STEEPEST = 0.1  # radians that rules may slope
@@ -35,10 +34,7 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
-    bare = ink if small else without_rules(ink)
-    if bare.max() < FAINTEST_INK and cv2.connectedComponents(cv2.inRange(ink, FAINTEST_INK, 255))[0] == 2:
-        bare = ink  # a single stroke on an empty sheet is a character, not a rule: 一, l
-    whole[there] = bare
+    whole[there] = ink if small else without_rules(ink)
     return whole
 
 
@@ -105,8 +101,12 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
-    """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright."""
+    """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright.
+
+    Lines are kept that are all the ink there is and do not reach the sheet's edge: 一 or 十 by a fine pen.
+    """
     # where a stroke crosses a rule nothing is taken: the ink is not thin there
+    whole, limit = ink, ink.max() / 2
     breadth = max(3, round(min(ink.shape) * THIN)) | 1
     nearly_level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
     for _ in ("level", "upright"):
@@ -117,4 +117,6 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             cv2.line(drawn, (0, left), (width, right), 255, breadth)
         ink = cv2.transpose(cv2.subtract(ink, cv2.min(drawn, thin)))
-    return ink
+    inner = whole[2:-2, 2:-2] > limit
+    alone = np.count_nonzero(ink > limit) < 0.1 * np.count_nonzero(inner) == 0.1 * np.count_nonzero(whole > limit)
+    return whole if alone else ink

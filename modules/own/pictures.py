@@ -15,19 +15,20 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from modules.own.characters import label_characters
-from modules.own.paper import FAINTEST_INK, WORKING_SIZE, extract_ink, levels
+from modules.own.paper import WORKING_SIZE, extract_ink, levels
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
+FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
+MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
 Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the picture as given
 
-Image.init()
-FORMATS = ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"]  # EPS would start Ghostscript
-FORMATS = [name for name in FORMATS if name in Image.ID]  # AVIF is a new one
+# the usual ones that Pillow reads by itself (EPS would start Ghostscript); the last is new to it
+FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
@@ -61,7 +62,10 @@ def load_picture(path: Path) -> np.ndarray:
         ImageOps.exif_transpose(picture, in_place=True)
         return to_colours(picture)
     except Exception as error:  # of many kinds, as files are broken in many ways
-        reason = getattr(error, "strerror", None) or "no usual picture, or broken or too large: save it as PNG or JPEG"
+        usual = "no usual picture, or broken or too large: save it as PNG or JPEG"
+        if path.suffix.lower() in (".heic", ".heif"):
+            usual = "a HEIC picture: save it as JPEG"
+        reason = getattr(error, "strerror", None) or usual
         raise PictureError(f"cannot be read ({reason})") from None
 
 
@@ -89,6 +93,8 @@ def find_characters(picture: np.ndarray) -> Page:
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise PictureError("shows no character: it is all one shade")
+    if cv2.connectedComponents(mask)[0] > MOST_PARTS:
+        raise PictureError("shows no character: it is full of specks")
     labels, left_out = label_characters(mask)
     scale = max(picture.shape[:2]) / max(ink.shape)
     characters, boxes = [], []
@@ -101,17 +107,12 @@ def find_characters(picture: np.ndarray) -> Page:
         light = np.clip((ink[there] - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
         characters.append(frame(light * (cv2.dilate(own[there], np.ones((3, 3), np.uint8)) > 0)))
         boxes.append(tuple(round(scale * length) for length in (x, y, width, height)))
-    return Page(characters, boxes, left_out, doubts(boxes))
-
-
-def doubts(boxes: list[Box]) -> str:
-    """Why the characters with these boxes may not be all there are, or ""."""
     sizes = [max(box[2:]) for box in boxes]
-    if len(boxes) > MOST_CHARACTERS:
-        return f"more than {MOST_CHARACTERS} characters"
-    if max(sizes) > TOUCHING * np.median(sizes):
-        return "uneven sizes: do some touch?"
-    return ""
+    doubts = {
+        f"more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
+        "uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
+    }
+    return Page(characters, boxes, left_out, ", ".join(doubt for doubt, true in doubts.items() if true))
 
 
 def to_network_input(picture: np.ndarray) -> np.ndarray:
