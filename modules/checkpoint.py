@@ -64,7 +64,7 @@ def read_file(path: Path) -> Any:
     if torch.__version__ < TorchVersion("2.6"):  # https://nvd.nist.gov/vuln/detail/CVE-2025-32434
         raise CommandError(f"torch {torch.__version__} may run code from a model file: install torch 2.6 or newer")
     try:
-        if path.is_dir() or path.stat().st_size > LARGEST_FILE:
+        if path.stat().st_size > LARGEST_FILE or not path.is_file():
             raise CommandError(f"{path} is not a file of at most {LARGEST_FILE >> 20} MiB: name a model of train.py")
         content = path.read_bytes()
     except OSError as error:

@@ -71,6 +71,13 @@ def test_names_in_any_script_deeper_folders_and_files_left_out(
     assert (done.code, "have different classes: a a is in one alone" in done.err) == (2, True)
 
 
+def test_a_character_in_two_classes_is_named_in_one_line(tmp_path: Path, run: Run, characters: Path) -> None:
+    for name in ("1.png", "2.png"):
+        (characters / "b" / f"copy {name}").write_bytes((characters / "a a" / name).read_bytes())
+    done = run("train.py", *quick(tmp_path, "--folder", characters))
+    assert (done.code, done.err.count("one character is in ")) == (0, 1)
+
+
 def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -> None:
     images = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (75, 1, 28, 28)).astype(np.uint8))
     images[:3] = images[0]  # equal ones, of one class

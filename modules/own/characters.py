@@ -7,7 +7,6 @@ least half the largest; it grows while parts are joined.
 
 import cv2
 import numpy as np
-from scipy.ndimage import find_objects
 
 MIDDLES = 1.15  # units, across or along; groups whose middles are nearer are one character
 FEW, GAP = 6, 0.3  # groups; units of paper between them that join them too, as where there are few: 品
@@ -20,7 +19,12 @@ FINE, DUST = 0.4, 0.25  # of the pen's breadth: what is finer is print; of its s
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order; and count the marks of none."""
     parts, left_out = find_parts(mask)
-    boxes = np.array([[(x.start, y.start), (x.stop, y.stop)] for y, x in find_objects(parts)])
+    places = np.argwhere(parts)[:, ::-1]  # x and y of each pixel of ink
+    owners = parts[parts > 0] - 1
+    boxes = np.zeros((parts.max(), 2, 2), int)  # of each part: left and top, right and bottom
+    boxes[:, 0] = parts.shape[::-1]
+    np.minimum.at(boxes[:, 0], owners, places)
+    np.maximum.at(boxes[:, 1], owners, places + 1)
     groups = np.arange(len(boxes))  # the group of each part
     while True:
         count = groups.max() + 1

@@ -38,6 +38,11 @@ def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
         if count < LEAST_CHARACTERS:
             text = f"has {count or 'no'} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
             raise CommandError(f"{folder / name} {text}")
+    first_class: dict[bytes, int] = {}
+    for image, number in zip(images.numpy(), labels.tolist(), strict=True):
+        if (first := first_class.setdefault(image.tobytes(), number)) != number:
+            complain(f"{folder}: one character is in {classes[first]} and in {classes[number]}, too", "warning")
+            break
     rest, test = divide(images, labels, TEST_SHARE)
     return classes, (images[rest], labels[rest]), (images[test], labels[test])
 
