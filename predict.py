@@ -28,7 +28,7 @@ from modules.show.layers import draw_layers, require_layers
 from modules.temperature import probabilities
 
 SAMPLES = 10  # test images
-SURE = 0.95  # below it an answer is called unsure: 1 to 8% of single characters, about 60% of what cannot be read
+SURE = 0.95  # below it an answer is called unsure: 1 to 8% of clean characters, about 60% of what cannot be read
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
 
@@ -58,15 +58,11 @@ def parse_args() -> argparse.Namespace:
     if args.output and args.output.suffix.lower() not in ENDINGS:
         parser.error(f"argument --output: {str(args.output)!r} must end in one of {' '.join(ENDINGS)}")
     if args.output:
-        if is_same(args.output, [args.model, *args.image]):
-            parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
         check_writable(args.output, args.folder)
+        read = [path for path in [args.model, *args.image] if path.exists()]
+        if args.output.exists() and any(args.output.samefile(path) for path in read):
+            parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
     return args
-
-
-def is_same(path: Path, others: list[Path]) -> bool:
-    """Whether a file is one of others, perhaps under another name."""
-    return path.exists() and any(other.exists() and path.samefile(other) for other in others)
 
 
 def default_output(model: Path) -> Path | None:
@@ -88,11 +84,6 @@ def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Ten
     return probabilities(log_probs, temperature).cpu()
 
 
-def predict_one(model: LeNet, image: np.ndarray, temperature: float) -> np.ndarray:
-    """The probability of each class for one image, 28 x 28, uint8."""
-    return predict(model, torch.from_numpy(image)[None, None], temperature)[0].numpy()
-
-
 def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     """Indices of `count` different test images out of `size`; the first ten for seed 42 are the tutorial's."""
     generator = np.random.RandomState(seed)
@@ -100,45 +91,38 @@ def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(draws))[:count])
 
 
-def knows_kana(saved: dict) -> bool:
-    """Whether a model was trained on KMNIST."""
-    return saved["dataset"] == "KMNIST" and saved["classes"] == kmnist.CLASSES
-
-
-def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled, kmnist.Labelled]:
-    """The training and the test images of --folder, or of KMNIST, with the numbers that the model gives to classes."""
+def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled | None, kmnist.Labelled]:
+    """The training images (for --mistakes) and the test images, with the numbers that the model gives to classes."""
     if args.folder:
         print(f"[INFO] loading the pictures in {args.folder}...")
         classes, *parts = folders.load(args.folder)
         if odd := set(classes) ^ set(saved["classes"]):
-            raise CommandError(f"{args.folder} and {args.model} have different classes: {min(odd)} is in one alone")
+            raise CommandError(f"{args.folder} and {args.model} have different classes: only one has {min(odd)}")
         numbers = torch.tensor([saved["classes"].index(name) for name in classes])
         return tuple((images, numbers[labels]) for images, labels in parts)
-    if not knows_kana(saved):
+    if saved["classes"] != kmnist.CLASSES:
         text = f"{args.model} was trained on pictures in the folder {saved['dataset']}"
         raise CommandError(f"{text}: name the folder with --folder, or single pictures with --image")
     print("[INFO] loading the KMNIST test dataset...")
-    return kmnist.load("train"), kmnist.load("t10k")
+    return kmnist.load("train") if args.mistakes else None, kmnist.load("t10k")
 
 
 def classify_test_set(
     args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
-) -> tuple[list[np.ndarray], int, str]:
-    """Print what is read in samples of the test set; returns cards of the first, the number of all, and a heading."""
-    (examples, example_labels), (images, labels) = load_data(args, saved)
+) -> tuple[list[np.ndarray], str]:
+    """Print what is read in samples of the test set; returns a card for each of the first, and a heading."""
+    examples, (images, labels) = load_data(args, saved)
     if args.mistakes:
         answers = predict(model, images, saved["temperature"])
         confidence, guesses = answers.max(1)
         wrong = (guesses != labels).nonzero().flatten()
         samples = wrong[confidence[wrong].argsort(descending=True, stable=True)][: args.samples]
         answers = answers[samples]
-        what = "; the surest mistakes first:" if len(wrong) else ""
-        print(f"[INFO] {len(wrong)} of the {len(labels)} test images are read wrong{what}")
-        summary = f"the surest of {len(wrong)} mistakes in {len(labels)}"
+        heading = f"{len(wrong)} of the {len(labels)} test images are read wrong"
+        print(f"[INFO] {heading}" + "; the surest mistakes first:" * bool(len(wrong)))
     else:
         samples = choose_samples(args.samples, len(labels), args.seed)
         answers = predict(model, images[samples], saved["temperature"])
-        summary = f"{(answers.argmax(1) == labels[samples]).sum()} of {len(samples)} are right"
 
     drawn, classes = [], saved["classes"]
     for image, truth, chances in zip(images[samples, 0].numpy(), labels[samples], answers, strict=True):
@@ -150,61 +134,51 @@ def classify_test_set(
         colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {names[truth]}")
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            pictures += [cards.strip(examples[example_labels == number][:3, 0].numpy()) for number in (guess, truth)]
-            note += f"; beside it others of {classes[guess]} and {classes[truth]}"
+            pictures += [cards.strip(examples[0][examples[1] == number][:3, 0].numpy()) for number in (guess, truth)]
+            note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(pictures, f"{names[guess]} {confidence:.1%}", colour, note))
     if not args.mistakes:
-        print(f"[INFO] {summary}")
-    return drawn, len(samples), f"{saved['dataset']}: {summary}"
-
-
-def find_images(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    """The pictures of --image, each with its path below the folder given. An earlier run's sheet is left out."""
-    found = []
-    for path in args.image:
-        for file in folders.find_pictures(path):
-            if file == path:
-                found.append((file, file.name))
-            elif not (args.output and is_same(args.output, [file])):
-                found.append((file, str(file.relative_to(path))))
-    return found
+        heading = f"right: {(answers.argmax(1) == labels[samples]).sum()} of {len(samples)}"
+        print(f"[INFO] {heading}")
+    return drawn, f"{saved['dataset']}, {heading}"
 
 
 def classify_pictures(
-    pictures: list[tuple[Path, str]], args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
-) -> tuple[list[np.ndarray], int]:
-    """Print what is read in people's own pictures; returns cards of the first, and the number of all that were read."""
-    drawn, count, faults, classes = [], 0, [], saved["classes"]
-    for path, name in pictures:
+    paths: list[Path], args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
+) -> tuple[list[np.ndarray], list[str]]:
+    """Print what is read in people's own pictures; returns a card for each of the first, and the faults of others."""
+    drawn, faults = [], []
+    for path in paths:
         try:
             picture = load_picture(path)
             page = find_characters(picture)
         except PictureError as error:
             faults.append(f"{path} {error}")
             continue
-        count += 1
         answers = predict(model, torch.from_numpy(np.stack(page.characters))[:, None], saved["temperature"]).numpy()
-        for number, chances in enumerate(answers, start=1):
-            best, *others = (-chances).argsort(kind="stable")[:3]
-            then = "then " + ", ".join(f"{classes[index]} ({chances[index]:.1%})" for index in others)
-            unsure = "" if chances[best] > SURE else "; unsure: is it one character alone, and of these classes?"
-            place = f"{name}, {number}" if len(answers) > 1 else name
-            print(f"[INFO] {place}: predicted label: {classes[best]} ({chances[best]:.1%}), {then}{unsure}")
-        remarks = [page.unsure] * bool(page.unsure) + [f"{page.left_out} marks left out"] * bool(page.left_out)
-        if remarks:
-            print(f"[INFO] {name}: {'; '.join(remarks)}")
-        if count > MOST_CARDS:
+        lines = [describe(chances, saved["classes"]) for chances in answers]
+        for number, line in enumerate(lines, start=1):
+            print(f"[INFO] {path}{f', {number}' * (len(lines) > 1)}: predicted label: {line}")
+        if page.remarks:
+            print(f"[INFO] {path}: {page.remarks}")
+        if len(drawn) == MOST_CARDS:
             continue
-        if len(answers) > 1:
-            drawn.append(cards.page(picture, page.boxes, answers, names, SURE, "; ".join([name, *remarks])))
+        note = "; ".join([str(path), page.remarks] if page.remarks else [str(path)])
+        if len(lines) > 1:
+            drawn.append(cards.page(picture, page.boxes, answers, names, SURE, note))
         else:
-            seen = page.characters[0]
-            pair = [cards.fit(picture), cards.enlarge(seen)]
-            shown = [draw_layers(model, seen, chances, names)] if args.layers else pair
-            title = f"{names[best]} {chances[best]:.1%}, {then}"
-            drawn.append(cards.card(shown, title, cards.BLACK, "; ".join([name, *remarks])))
+            pair = [cards.fit(picture), cards.enlarge(page.characters[0])]
+            shown = [draw_layers(model, page.characters[0], answers[0], names)] if args.layers else pair
+            drawn.append(cards.card(shown, describe(answers[0], names), cards.BLACK, note))
     complain_about(faults)
-    return drawn, count
+    return drawn, faults
+
+
+def describe(chances: np.ndarray, classes: list[str]) -> str:
+    """The likeliest class with its probability, the next two, and whether the answer is unsure."""
+    best, *others = [f"{classes[index]} ({chances[index]:.1%})" for index in (-chances).argsort(kind="stable")[:3]]
+    unsure = "" if chances.max() > SURE else "; unsure: is it one character alone, of a class that the model knows?"
+    return f"{best}, then {', '.join(others)}{unsure}"
 
 
 def main() -> None:
@@ -217,32 +191,38 @@ def main() -> None:
         raise CommandError("--draw opens a window, and there is no screen for it", code=1)
     if not args.output and not screen:
         args.output = default_output(args.model)
-    pictures = find_images(args)
+    paths = [file for path in args.image for file in folders.find_pictures(path)]
+    paths = [path for path in paths if path != args.output]  # an earlier run's sheet
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
     names = saved["classes"]
-    if knows_kana(saved):
+    if names == kmnist.CLASSES:
         names = [f"{kana} {name}" for kana, name in zip(kmnist.KANA, names, strict=True)]
 
     if args.draw:
-        canvas.run(lambda image: predict_one(model, image, saved["temperature"]), names, args.model.parent, args.folder)
+
+        def classify(image: np.ndarray) -> np.ndarray:
+            return predict(model, torch.from_numpy(image)[None, None], saved["temperature"])[0].numpy()
+
+        canvas.run(classify, names, args.model.parent, args.folder)
         return
+    faults = []
     if args.image:
-        drawn, count = classify_pictures(pictures, args, model, saved, names)
-        heading = "as given, and as the network saw it"
+        drawn, faults = classify_pictures(paths, args, model, saved, names)
+        heading = "your pictures, and what the network saw"
     else:
-        drawn, count, heading = classify_test_set(args, model, saved, names)
+        drawn, heading = classify_test_set(args, model, saved, names)
     if drawn and args.output:
         sheet = cards.sheet(drawn, f"{args.model.name}, {heading}")
         write_whole(args.output, cards.encode(sheet, args.output.suffix))
-        what = "predictions" if count == len(drawn) else f"the first {len(drawn)} of {count} predictions"
+        what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"
         print(f"[INFO] {what} drawn on {args.output}")
     elif args.output:
         print(f"[INFO] nothing to draw: {args.output} is not written")
     elif drawn and screen:
         windows.show(drawn)
-    if args.image and count < len(pictures):
-        sys.exit(2)  # some pictures could not be read, as was said
+    if faults:
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from torch.nn import functional
 # each at most, either way
 SHIFT = 2.0  # pixels along each axis
 ROTATION = 10.0  # degrees
-SCALE = 0.10  # the image is divided by 1 + this
+SCALE = 0.10  # of the size
 DISPLACEMENT = 1.0  # pixels along each axis, at each control point
 CONTROL_POINTS = 6  # along each side of the image
 
 
 def warp(images: torch.Tensor) -> torch.Tensor:
-    """Warp each image of a batch, N x C x H x W, square, pixels in [0, 1], in its own way, drawn from torch's numbers.
+    """Warp each image of a batch, N x C x H x W, square, pixels in [0, 1], at random, each differently.
 
     Returns a new tensor of the same shape, on the same device; what comes in from outside of an image is black.
     """

@@ -1,7 +1,7 @@
 """A Dataset that hands a DataLoader whole batches.
 
-The tutorial's Dataset loads one image at a time and sends each through PIL and ToTensor, which takes 25 us an image.
-Here a batch is one indexing operation on a tensor, 1 us an image, and the pixels are the same to the bit.
+The tutorial's Dataset sends each image through PIL and ToTensor, which takes 25 us an image. Here a batch is one
+indexing operation on a tensor, 1 us an image, and the pixels are the same to the bit.
 """
 
 import torch

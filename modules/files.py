@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: nobody ever finds half a model, and a failed run costs no file that was there."""
+"""Write a file completely or not at all: nobody ever finds half a model, and a failed run destroys no file."""
 
 import os
 import shutil

@@ -81,9 +81,10 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
     mistakes = confusion * (1 - np.eye(len(classes), dtype=int))
     panel.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
     many = len(classes) > MOST_COUNTS
-    for (truth, guess), count in np.ndenumerate(confusion if not many else np.zeros((0, 0))):
-        colour = "white" if mistakes[truth, guess] > mistakes.max() / 2 else "0.2"
-        panel.text(guess, truth, count or "", ha="center", va="center", color=colour, fontsize="small")
+    for (truth, guess), count in np.ndenumerate(confusion):
+        if count and not many:
+            colour = "white" if mistakes[truth, guess] > mistakes.max() / 2 else "0.2"
+            panel.text(guess, truth, count, ha="center", va="center", color=colour, fontsize="small")
     panel.set_title("Test images", fontsize="medium")
     panel.set(xlabel="read as (red: the mistakes)", ylabel="true")
     size, turn = ("x-small" if many else "medium"), (90 if many or max(map(len, classes)) > 5 else 0)

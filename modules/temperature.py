@@ -8,11 +8,11 @@ Sun and Weinberger, "On Calibration of Modern Neural Networks" (2017), https://a
 import torch
 from torch.nn import functional
 
-LEAST_IMAGES = 500  # from here on the temperature was never worse than 1 by more than chance, on three kinds of runs
+LEAST_IMAGES = 500  # with fewer, the temperature of a few odd images could be worse than none
 
 
 def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:
-    """The temperature from 0.1 to 10 that gives validation images, N x classes and N, the lowest loss.
+    """The temperature from 0.1 to 10 with the lowest loss on validation images, N x classes and N.
 
     Log-probabilities serve as scores: the two differ by one number for each image, which softmax ignores. With fewer
     than LEAST_IMAGES images the temperature is 1, which changes nothing.

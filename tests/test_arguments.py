@@ -20,7 +20,7 @@ REFUSED = {
     "train.py --device gpu": "'gpu' cannot be used here",
     "train.py --epoch=3": "unrecognized arguments: --epoch=3",
     "train.py --model ": "argument -m/--model: the name is empty",
-    "train.py --model sub/../p.png": "cannot both be files",
+    "train.py --model sub/../p.png": "are one file",
     "train.py --plot p.doc": "must end in one of",
     "train.py --model class": "cannot write class: it is not an ordinary file",
     "train.py --model protected.png": "cannot write protected.png: it is write-protected",

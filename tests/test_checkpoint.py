@@ -39,8 +39,8 @@ def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zi
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "): train a model with 'python train.py"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not a file of at most 64 MiB"),
-    "giant": (lambda path: os.truncate(path, 2**27), "is not a file of at most 64 MiB"),
+    "a folder": (lambda path: (path.unlink(), path.mkdir()), "is not a file"),
+    "giant": (lambda path: os.truncate(path, 2**33), "is damaged"),
     "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "is damaged"),
     "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "is damaged"),
     "a flipped byte": (lambda path: repack(path, b"state_dict", b"state_d\xffct"), "is damaged"),

@@ -8,31 +8,26 @@ least half the largest; it grows while parts are joined.
 import cv2
 import numpy as np
 
-MIDDLES = 1.15  # units, across or along; groups whose middles are nearer are one character
+MIDDLES = 1.15  # units, across or along; groups whose middles are nearer than this are joined
 FEW, GAP = 6, 0.3  # groups; units of paper between them that join them too, as where there are few: 品
 STROKES, BARE = 2.0, 2.9  # units that join two or three bare strokes alone: い, ハ; lengths that their outline is long
 SMALL = 0.35  # units; smaller ones in the end are no characters
 SPREAD = 1.4  # units; small ones that are further apart beside one character alone are no parts of it: punch holes
-FINE, DUST = 0.4, 0.25  # of the pen's breadth: what is finer is print; of its square: what has less area is but dust
+FINE, DUST = 0.4, 0.25  # of the pen's breadth: thinner ink is print; of its square: what has less area is dust
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order; and count the marks of none."""
     parts, left_out = find_parts(mask)
-    places = np.argwhere(parts)[:, ::-1]  # x and y of each pixel of ink
-    owners = parts[parts > 0] - 1
-    boxes = np.zeros((parts.max(), 2, 2), int)  # of each part: left and top, right and bottom
-    boxes[:, 0] = parts.shape[::-1]
-    np.minimum.at(boxes[:, 0], owners, places)
-    np.maximum.at(boxes[:, 1], owners, places + 1)
-    groups = np.arange(len(boxes))  # the group of each part
+    y, x = np.nonzero(parts)
+    corners = np.full((parts.max(), 4), max(parts.shape))  # of each part: left, top, -right, -bottom
+    np.minimum.at(corners, parts[y, x] - 1, np.stack([x, y, -x - 1, -y - 1], axis=1))
+    groups = np.arange(len(corners))  # the group of each part
     while True:
         count = groups.max() + 1
-        low, high = (
-            np.array([end(boxes[groups == group, side], 0) for group in range(count)])
-            for side, end in enumerate((np.min, np.max))
-        )
-        sizes, middles = (high - low).max(1), (low + high) / 2
+        ends = np.array([corners[groups == group].min(0) for group in range(count)])
+        sizes = (-ends[:, 2:] - ends[:, :2]).max(1)
+        middles = (ends[:, :2] - ends[:, 2:]) / 2
         ranked = np.sort(sizes)
         ranked = ranked[ranked >= ranked[-1 - count // 8] / 2]  # of many, the largest may be several that touch
         unit = ranked[len(ranked) // 2]

@@ -21,7 +21,7 @@ from modules.kmnist import Labelled
 from modules.own.pictures import SIZE, Page, PictureError, find_characters, load_picture
 
 TEST_SHARE = 0.2
-LEAST_CHARACTERS = 3  # different ones of a class: one each to train on, to validate with and to test
+LEAST_CHARACTERS = 3  # different ones in a class: one each to train on, to validate with and to test
 
 
 def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
@@ -60,9 +60,9 @@ def find(folder: Path) -> tuple[list[str], list[Path], torch.Tensor]:
     same = [name if len(name) == 1 else name.casefold() for name in classes]  # a and A are two, ki and Ki likely one
     for name, folded in zip(classes, same, strict=True):
         if not is_name(name):
-            raise CommandError(f"{folder / name} is no name for a class: take 1 to {LONGEST_NAME} printable characters")
+            raise CommandError(f"{folder / name} is no name for a class: use 1 to {LONGEST_NAME} printable characters")
         if same.count(folded) > 1:
-            raise CommandError(f"{folder} has several classes named {name}, up to upper and lower case: make them one")
+            raise CommandError(f"{folder} has classes whose names differ only in case or accents: {name} is one")
     files = [find_pictures(folder / name) for name in names]
     labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([len(part) for part in files]))
     return classes, [path for part in files for path in part], labels
@@ -72,13 +72,11 @@ def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, in order of name; a file alone is itself."""
     if not path.is_dir():
         return [path]
-    files: list[Path] = []
-    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
-        deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
-        files += [Path(folder, name) for name in names if name[0] != "."]
+    files = sorted(file for file in path.rglob("*") if not file.is_dir())
+    files = [file for file in files if not any(part[0] == "." for part in file.relative_to(path).parts)]
     if not files:
         raise CommandError(f"{path} has no pictures in it")
-    return sorted(files)
+    return files
 
 
 def load_pictures(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
@@ -90,7 +88,7 @@ def load_pictures(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:
     complain_about(faults, "warning")
     found = [(index, page) for index, page in enumerate(pages) if isinstance(page, Page)]
     if marks := sum(page.left_out for _, page in found):
-        complain(f"{marks} marks in the pictures are left out: too small for a character, and near none", "warning")
+        complain(f"marks left out of the pictures: {marks}, too small for a character and near none", "warning")
     characters = [character for _, page in found for character in page.characters]
     files = [index for index, page in found for _ in page.characters]
     return torch.from_numpy(np.array(characters, np.uint8).reshape(-1, 1, SIZE, SIZE)), files
@@ -105,7 +103,7 @@ def load_page(path: Path) -> Page | str:
 
 
 def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:
-    """Indices of two parts, the second with `share` of each class, but at least one image and never all of them.
+    """Indices of two parts, the second with `share` of each class's different images, at least one and never all.
 
     The images of a class are put in the order of a hash of their pixels, and the second part is the beginning of that
     order. So an image that is added or removed moves at most its neighbours at the border from one part to the other,
@@ -114,10 +112,9 @@ def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[li
     parts: tuple[list[int], list[int]] = ([], [])
     hashes = [hashlib.sha256(image.tobytes()).digest() for image in images.numpy()]
     for number in labels.unique():
-        members = sorted((labels == number).nonzero().flatten().tolist(), key=lambda index: hashes[index])
-        count = min(max(1, round(share * len(members))), len(members) - 1)
-        border = hashes[members[count]]
-        chosen = [index for index in members if hashes[index] < border] or [i for i in members if hashes[i] == border]
-        parts[0].extend(members[len(chosen) :])
-        parts[1].extend(chosen)
+        members = (labels == number).nonzero().flatten().tolist()
+        different = sorted({hashes[index] for index in members})
+        second = set(different[: min(max(1, round(share * len(different))), len(different) - 1)])
+        for index in members:
+            parts[hashes[index] in second].append(index)
     return parts

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 
 WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
-LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: in them, strokes are as broad as what is between them
+LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
 SHEET_SIZE = 200  # pixels; enough to see where a sheet ends, too few to see the noise and grain of what it lies on
-SMOOTH = 0.12  # of a picture's contrast; from one of these pixels to the next a shadow changes less, an edge more
+SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow changes less than this, an edge more
 LEAST_SHEET = 0.15  # of the picture
-SOLID = 2 / 3  # of a sheet's area is blank; of what a table shows on two sides of the sheet, half
+SOLID = 2 / 3  # of a sheet's area, at least, is blank; of a table that shows on two sides of the sheet, half
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
 PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
@@ -19,7 +19,7 @@ LONG = 0.6  # of a sheet's side: rules are longer
 def extract_ink(picture: np.ndarray) -> np.ndarray:
     """How much each pixel differs from the paper around it, uint8, whichever of the two is the darker.
 
-    The answer is the picture's size, or smaller or larger in both directions; beside the sheet it is 0.
+    The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels. Beside the sheet the answer is 0.
     """
     longest = max(picture.shape[:2])
     small = longest < LEAST_SIZE  # there is room for a character alone
@@ -27,21 +27,13 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     whole = np.zeros(picture.shape[:2], np.uint8)
     picture, there = (picture, np.s_[:]) if small else lone_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
-    channels = [each for each in channels if each.min() < each.max()] or channels  # two of a grey picture are empty
-    shades = [levels(channel, [0.005, 0.5, 0.995]) for channel in channels]
-    most = int(np.argmax(np.ptp(shades, axis=1)))
-    channel, (darkest, paper, lightest) = channels[most], shades[most]
+    shades = [np.quantile(channel, [0.005, 0.5, 0.995]) for channel in channels]
+    channel, (darkest, paper, lightest) = max(zip(channels, shades, strict=True), key=lambda pair: np.ptp(pair[1]))
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
     whole[there] = ink if small else without_rules(ink)
     return whole
-
-
-def levels(grey: np.ndarray, shares: list[float], mask: np.ndarray | None = None) -> np.ndarray:
-    """The grey levels that these shares of the pixels of a picture, H x W, uint8, do not exceed."""
-    counts = cv2.calcHist([grey], [0], mask, [256], [0, 256]).cumsum()
-    return np.searchsorted(counts, np.array(shares) * counts[-1])
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -103,7 +95,7 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
 def without_rules(ink: np.ndarray) -> np.ndarray:
     """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright.
 
-    Lines are kept that are all the ink there is and do not reach the sheet's edge: 一 or 十 by a fine pen.
+    Lines stay if they are all the ink there is and end before the sheet's edge: 一 or 十 by a fine pen.
     """
     # where a stroke crosses a rule nothing is taken: the ink is not thin there
     whole, limit = ink, ink.max() / 2

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from modules.own.characters import label_characters
-from modules.own.paper import WORKING_SIZE, extract_ink, levels
+from modules.own.paper import WORKING_SIZE, extract_ink
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -25,25 +25,24 @@ FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
 MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
-Box = tuple[int, int, int, int]  # left, top, width, height, in pixels of the picture as given
 
-# the usual ones that Pillow reads by itself (EPS would start Ghostscript); the last is new to it
+# those that Pillow reads without help from other programs; AVIF needs a recent Pillow
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
 class PictureError(Exception):
-    """A file that is no readable picture, or a picture without a character; the text goes on from the file's name."""
+    """An unreadable picture, or one without a character. The message continues the file's name."""
 
 
 class Page(NamedTuple):
     """What a picture shows, in reading order."""
 
     characters: list[np.ndarray]  # 28 x 28, uint8, light on dark
-    boxes: list[Box]
-    left_out: int  # marks that are too small for a character and near none, or for the pen
-    unsure: str  # why the characters may be others, or ""
+    boxes: list[list[int]]  # left, top, width and height in pixels of the picture as given
+    left_out: int  # marks that are too small for a character and near none, or too thin for the pen
+    remarks: str  # what was left out, and why the characters may be wrong; or ""
 
 
 def load_picture(path: Path) -> np.ndarray:
@@ -99,28 +98,20 @@ def find_characters(picture: np.ndarray) -> Page:
     scale = max(picture.shape[:2]) / max(ink.shape)
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
-        own = np.where(labels == number, 255, 0).astype(np.uint8)
+        own = (labels == number).astype(np.uint8)
         x, y, width, height = cv2.boundingRect(own)
-        there = np.s_[y : y + height, x : x + width]
-        # from half the threshold (paper, shadows) to the full colour of most ink
-        full = levels(ink[there], [0.75], own[there])[0]
-        light = np.clip((ink[there] - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
-        characters.append(frame(light * (cv2.dilate(own[there], np.ones((3, 3), np.uint8)) > 0)))
-        boxes.append(tuple(round(scale * length) for length in (x, y, width, height)))
+        shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
+        full = np.quantile(shades[own > 0], 0.75)  # the colour of most ink becomes white, half the threshold black
+        light = np.clip((shades - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
+        characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
+        boxes.append([round(scale * length) for length in (x, y, width, height)])
     sizes = [max(box[2:]) for box in boxes]
-    doubts = {
-        f"more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
-        "uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
-    }
-    return Page(characters, boxes, left_out, ", ".join(doubt for doubt, true in doubts.items() if true))
-
-
-def to_network_input(picture: np.ndarray) -> np.ndarray:
-    """The one character in a picture, H x W x 3, uint8, as 28 x 28, uint8, light on dark; or PictureError."""
-    page = find_characters(picture)
-    if len(page.characters) > 1:
-        raise PictureError(f"shows {len(page.characters)} characters: cut one out")
-    return page.characters[0]
+    remarks = [f"marks left out: {left_out}"] * bool(left_out)
+    if len(boxes) > MOST_CHARACTERS:
+        remarks.append(f"unsure: more than {MOST_CHARACTERS} characters")
+    if max(sizes) > TOUCHING * np.median(sizes):
+        remarks.append("unsure: uneven sizes, as where characters touch")
+    return Page(characters, boxes, left_out, "; ".join(remarks))
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

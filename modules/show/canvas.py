@@ -1,6 +1,7 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
 import signal
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -8,14 +9,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from modules.own.pictures import SIZE, PictureError, to_network_input
+from modules.own.pictures import SIZE, PictureError, find_characters
 from modules.show import windows
 from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
 
 PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
-PEN = 32  # pixels: 99% of 500 training images, thinned and written again with it, are read right, large or small
-KEYS = ["space  clear", "backspace  undo", "enter  save", "esc  end"]
+PEN = 32  # pixels; with it 99% of 500 training images, written again, large or small, are read right
+KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
 
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
@@ -41,16 +42,19 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
+    if folder and sys.platform.startswith("linux"):
+        print(
+            "[INFO] OpenCV's windows report A as a on Linux: write capitals into another --folder, and rename them there"
+        )
     windows.open_window(PAPER + PANEL, PAPER)
     cv2.setMouseCallback(windows.WINDOW, on_mouse)
-    shown, sheet, note = None, None, ""
+    shown, sheet = None, None
     while (key := windows.wait_key()) != "esc":
         if interrupts:
             raise KeyboardInterrupt
         if strokes:
             filed = None
-        lengths = [len(stroke) for stroke in strokes]
-        if lengths == shown and not key:
+        if [len(stroke) for stroke in strokes] == shown and not key:
             continue
         note = ""
         if key == "space":
@@ -63,8 +67,7 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
             filed, note = None, f"{path.parent.name}/{path.name} is taken back"
         elif key == "enter" and strokes:
             note = save(sheet, free_path(beside, "drawing-"))
-            print(f"[INFO] {note}")
-        elif folder and key.isalnum() and len(key) == 1 and strokes:
+        elif folder and key.isascii() and key.isalnum() and len(key) == 1 and strokes:
             path = free_path(folder / key)
             if path.parent.is_dir() and key not in [each.name for each in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
@@ -93,13 +96,14 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
 
 def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
-    blank = np.zeros((SIZE, SIZE), np.uint8)
-    if sheet.min() == 255:
-        return blank, "write one character on the left, with mouse or pen"
     try:
-        return to_network_input(sheet), ""
+        characters = find_characters(sheet).characters
     except PictureError:
-        return blank, "more than one character: press backspace or space"
+        characters = []
+    if len(characters) == 1:
+        return characters[0], ""
+    remark = "more than one character: press backspace or space"
+    return np.zeros((SIZE, SIZE), np.uint8), remark if characters else "write one character on the left"
 
 
 def draw_panel(
@@ -110,12 +114,12 @@ def draw_panel(
     panel[:, :2] = GREY
     write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
     panel[46:242, 20:216] = enlarge(seen, 196)
-    for line, text in enumerate(KEYS + ["letter, digit  file"] * bool(folder)):
+    for line, text in enumerate(KEYS + ["letter, digit: file it"] * bool(folder)):
         write(panel, text, (226, 66 + 34 * line), 17, BLACK)
     panel[250:530, 20:] = bars(probabilities, names, PANEL - 20, 280)
     if folder:
-        counts = [f"{path.name} {len(list(path.iterdir()))}" for path in sorted(folder.glob("*/"))]
-        write(panel, f"{folder.name}: {', '.join(counts) or 'none yet'}", (20, 556), 18, BLACK)
+        counts = [f"{path.name}: {len(list(path.glob('*.png')))}" for path in sorted(folder.glob("*/"))]
+        write(panel, f"{folder.name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
     write(panel, note, (20, 585), 18, GREY)
     return panel
 
@@ -133,4 +137,5 @@ def save(sheet: np.ndarray, path: Path) -> str:
             file.write(encode(sheet, ".png"))
     except OSError as error:
         return f"cannot write {path} ({error.strerror})"
+    print(f"[INFO] drawing saved as {path}")
     return f"drawing saved as {path}"

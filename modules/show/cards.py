@@ -94,7 +94,7 @@ def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str]
         colour = GREEN if chances.max() > sure else RED
         cv2.rectangle(canvas, (left - 3, top - 3), (left + width + 2, top + height + 2), colour, 2)
         write(canvas, names[chances.argmax()], (left, max(16, top - 8)), 20, colour)
-    return card([canvas], f"{len(boxes)} characters", BLACK, note)
+    return card([canvas], f"{len(boxes)} characters (red: unsure)", BLACK, note)
 
 
 def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:

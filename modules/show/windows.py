@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 WINDOW = "LeNet"
-# Windows sends 8 for Backspace where the others send 127 or 8, and the two Enter keys differ
+# Backspace is 127 on macOS and 8 elsewhere, and a keyboard has two Enter keys; see OpenCV's highgui/src/window_*
 KEYS = {8: "backspace", 127: "backspace", 10: "enter", 13: "enter", 27: "esc", 32: "space"}
 PATIENCE = 20  # seconds that a screen has to answer
 
