@@ -43,9 +43,7 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
             pen.append((x, y))
 
     if folder and sys.platform.startswith("linux"):
-        print(
-            "[INFO] OpenCV's windows report A as a on Linux: write capitals into another --folder, and rename them there"
-        )
+        print("[INFO] this window reports A as a: write capitals into another --folder, and rename its sub-folders")
     windows.open_window(PAPER + PANEL, PAPER)
     cv2.setMouseCallback(windows.WINDOW, on_mouse)
     shown, sheet = None, None
