@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 MIDDLES = 1.15  # units, across or along; groups whose middles are nearer than this are joined
-FEW, GAP = 6, 0.3  # groups; units of paper between them that join them too, as where there are few: 品
 STROKES, BARE = 2.0, 2.9  # units that join two or three bare strokes alone: い, ハ; lengths that their outline is long
 SMALL = 0.35  # units; smaller ones in the end are no characters
 SPREAD = 1.4  # units; small ones that are further apart beside one character alone are no parts of it: punch holes
+PAGE = 6  # parts; where there are more, thin ink is not print but characters by another pen
 FINE, DUST = 0.4, 0.25  # of the pen's breadth: thinner ink is print; of its square: what has less area is dust
 
 
@@ -33,11 +33,10 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
         unit = ranked[len(ranked) // 2]
         lengths = np.abs(middles[:, None] - middles).max(2) / unit
         apart = lengths / MIDDLES
-        if count <= FEW:
+        if count <= 3:
             shapes = [np.isin(parts, 1 + np.flatnonzero(groups == group)).astype(np.uint8) for group in range(count)]
-            apart = np.minimum(apart, gaps(shapes) / (GAP * unit))
-            if count <= 3 and are_strokes(shapes, sizes):
-                apart = np.minimum(apart, lengths / STROKES)
+            if are_strokes(shapes, sizes):
+                apart = lengths / STROKES
             small = sizes < SMALL * unit
             if small.sum() == count - 1:
                 far = small & (lengths[:, small].max(1, initial=0) > SPREAD)
@@ -67,16 +66,10 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, int]:
     sides = statistics[:, 2:4]
     fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * sides[1:].max())
     dust = areas < DUST * pen**2
-    if np.count_nonzero(~fine) > FEW:  # a page: what is finer there is a character by another pen
+    if np.count_nonzero(~fine) > PAGE:
         fine &= dust
     fine[0] = dust[0] = True  # the paper
     return np.where(fine, 0, np.cumsum(~fine))[parts], int(np.count_nonzero(fine & ~dust))
-
-
-def gaps(shapes: list[np.ndarray]) -> np.ndarray:
-    """The pixels of paper between each two of N masks, H x W: N x N."""
-    distances = [cv2.distanceTransform(1 - shape, cv2.DIST_L2, 3) for shape in shapes]
-    return np.array([[distance[shape > 0].min() for shape in shapes] for distance in distances])
 
 
 def are_strokes(shapes: list[np.ndarray], sizes: np.ndarray) -> bool:
