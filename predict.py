@@ -136,11 +136,13 @@ def classify_test_set(
             # three training images of the class that was read, and three of the true one
             pictures += [cards.strip(examples[0][examples[1] == number][:3, 0].numpy()) for number in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
-        drawn.append(cards.card(pictures, f"{names[guess]} {confidence:.1%}", colour, note))
+        title = "" if args.layers else f"{names[guess]} {confidence:.1%}"  # the layers show the answer
+        drawn.append(cards.card(pictures, title, colour, note))
     if not args.mistakes:
-        heading = f"right: {(answers.argmax(1) == labels[samples]).sum()} of {len(samples)}"
+        right = (answers.argmax(1) == labels[samples]).sum()
+        heading = f"{right} of {len(samples)} test images are read right"
         print(f"[INFO] {heading}")
-    return drawn, f"{saved['dataset']}, {heading}"
+    return drawn, f"{saved['dataset']}: {heading}"
 
 
 def classify_pictures(
@@ -169,7 +171,7 @@ def classify_pictures(
         else:
             pair = [cards.fit(picture), cards.enlarge(page.characters[0])]
             shown = [draw_layers(model, page.characters[0], answers[0], names)] if args.layers else pair
-            drawn.append(cards.card(shown, describe(answers[0], names), cards.BLACK, note))
+            drawn.append(cards.card(shown, "" if args.layers else describe(answers[0], names), cards.BLACK, note))
     complain_about(faults)
     return drawn, faults
 
@@ -213,8 +215,7 @@ def main() -> None:
     else:
         drawn, heading = classify_test_set(args, model, saved, names)
     if drawn and args.output:
-        sheet = cards.sheet(drawn, f"{args.model.name}, {heading}")
-        write_whole(args.output, cards.encode(sheet, args.output.suffix))
+        write_whole(args.output, cards.encode(cards.sheet(drawn, heading), args.output.suffix))
         what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"
         print(f"[INFO] {what} drawn on {args.output}")
     elif args.output:

@@ -215,7 +215,8 @@ def main() -> None:
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 
     guessing = labels.bincount().max().item() / len(labels)  # always the commonest class
-    if val_acc < guessing + 2 * math.sqrt(guessing * (1 - guessing) / len(labels)):  # two standard errors
+    best = max(val_acc, about["history"]["train_acc"][-1])
+    if best < guessing + 2 * math.sqrt(guessing * (1 - guessing) / len(labels)):  # two standard errors
         line = f"[INFO] it learned nothing: validation accuracy {val_acc:.4f} is no better than guessing"
         print(f"{line}. Try another --lr than {args.lr:g}, or more --epochs")
     if reason:

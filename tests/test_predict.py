@@ -37,7 +37,7 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     right = sum(sample[1] == sample[2] for sample in samples)
     assert right >= 9
     target = pretrained.with_name("model-predictions.png")
-    assert lines[10:] == [f"[INFO] right: {right} of 10", f"[INFO] predictions drawn on {target}"]
+    assert lines[10:] == [f"[INFO] {right} of 10 test images are read right", f"[INFO] predictions drawn on {target}"]
     assert min(cv2.imread(str(target)).shape[:2]) > 2 * cards.PICTURE
 
 
