@@ -65,17 +65,6 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def default_output(model: Path) -> Path | None:
-    """Where the sheet goes if there is no screen: beside the model, or None if it cannot be written there."""
-    output = model.with_name(f"{model.stem}-predictions.png")
-    try:
-        check_writable(output)
-    except CommandError as error:
-        complain(f"{error}: the answers are printed, and no sheet is drawn", "warning")
-        return None
-    return output
-
-
 @torch.inference_mode()
 def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Tensor:
     """The probability of each class for uint8 images, N x 1 x 28 x 28: N x classes, on the CPU."""
@@ -192,7 +181,12 @@ def main() -> None:
     if args.draw and not screen:
         raise CommandError("--draw opens a window, and there is no screen for it", code=1)
     if not args.output and not screen:
-        args.output = default_output(args.model)
+        args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
+        try:
+            check_writable(args.output)
+        except CommandError as error:
+            complain(f"{error}: the answers are printed, and no sheet is drawn", "warning")
+            args.output = None
     paths = [file for path in args.image for file in folders.find_pictures(path)]
     paths = [path for path in paths if path != args.output]  # an earlier run's sheet
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")

@@ -6,7 +6,6 @@ README.md explains every step, and shows how to get from 95 to 98.4% test accura
 """
 
 import argparse
-import copy
 import math
 import sys
 import time
@@ -26,6 +25,7 @@ from modules.batches import EVALUATION_BATCH, Images
 from modules.command_line import CommandError, add_number
 from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
+from modules.own import folders
 from modules.plot import ENDINGS, draw_plot
 from modules.temperature import calibrated_loss, choose_temperature
 
@@ -33,7 +33,6 @@ INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weig
 BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
-CURVES = ["train_loss", "train_acc", "val_loss", "val_acc", "lr"]  # one number of each for every epoch
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
 
 
@@ -71,8 +70,6 @@ def parse_args() -> argparse.Namespace:
 def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmnist.Labelled]:
     """The name of the data set, the names of its classes, its training images and its test images with their labels."""
     if folder:
-        from modules.own import folders  # imports OpenCV, which nothing else here needs
-
         print(f"[INFO] loading the pictures in {folder}...")
         return folder.resolve().name, *folders.load(folder)
     print("[INFO] loading the KMNIST dataset...")
@@ -83,9 +80,7 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) 
     """The images to train on and those to validate with."""
     everything = Images(images, labels, args.device)
     if args.folder:
-        from modules.own.folders import divide
-
-        return [Subset(everything, part) for part in divide(images, labels, 1 - args.train_split)]
+        return [Subset(everything, part) for part in folders.divide(images, labels, 1 - args.train_split)]
     count = round(len(everything) * args.train_split)
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     return random_split(everything, [count, len(everything) - count], generator=generator)
@@ -116,8 +111,7 @@ def train_epoch(
 
         total_loss += nll.detach() * len(labels)  # detached: the sum would keep the graph of every step
         correct += (log_probs.argmax(1) == labels).sum()
-    count = len(loader.dataset)
-    return total_loss.item() / count, correct.item() / count
+    return total_loss.item() / len(loader.dataset), correct.item() / len(loader.dataset)
 
 
 @torch.inference_mode()
@@ -142,7 +136,7 @@ def train(
     scheduler = None
     if args.one_cycle:
         scheduler = OneCycleLR(optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(train_loader))
-    history = about["history"] = {name: [] for name in CURVES}
+    history = about["history"] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
     try:
         for epoch in range(1, args.epochs + 1):
@@ -150,10 +144,9 @@ def train(
             val_loss, val_acc, *_ = evaluate(model, val_loader)
             if not math.isfinite(train_loss + val_loss):
                 raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
-            weights = copy.deepcopy(model.state_dict())
-            rate = optimizer.param_groups[0]["lr"]
-            for name, value in zip(CURVES, (train_loss, train_acc, val_loss, val_acc, rate), strict=True):
-                history[name].append(value)
+            values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
+            for curve, value in zip(history.values(), values, strict=True):
+                curve.append(value)
             checkpoint.save(args.model, model, **about)
 
             print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
@@ -163,7 +156,7 @@ def train(
         if not history["lr"]:
             raise
         print(f"[INFO] ended early: keeping the weights of epoch {len(history['lr'])}")
-        model.load_state_dict(weights)
+        model.load_state_dict(checkpoint.load(args.model)[0].state_dict())
         return reason
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
     return None
@@ -215,10 +208,9 @@ def main() -> None:
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 
     guessing = labels.bincount().max().item() / len(labels)  # always the commonest class
-    best = max(val_acc, about["history"]["train_acc"][-1])
-    if best < guessing + 2 * math.sqrt(guessing * (1 - guessing) / len(labels)):  # two standard errors
-        line = f"[INFO] it learned nothing: validation accuracy {val_acc:.4f} is no better than guessing"
-        print(f"{line}. Try another --lr than {args.lr:g}, or more --epochs")
+    margin = 2 * math.sqrt(guessing * (1 - guessing) / len(labels))  # two standard errors
+    if max(val_acc, about["history"]["train_acc"][-1]) < guessing + margin:
+        print(f"[INFO] it learned nothing, but guesses. Try another --lr than {args.lr:g}, or more --epochs")
     if reason:
         raise reason
 

@@ -44,7 +44,7 @@ def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, 
     model, saved = checkpoint.load(tmp_path / "m.pth")
     assert (saved["dataset"], saved["classes"], saved["settings"]["seed"]) == ("KMNIST", kmnist.CLASSES, "42")
     assert str(tmp_path) not in str(saved["settings"])
-    assert {name: len(curve) for name, curve in saved["history"].items()} == dict.fromkeys(train.CURVES, 2)
+    assert [len(curve) for curve in saved["history"].values()] == [2] * 5
     assert saved["history"]["val_acc"][-1] > 0.2  # it learns
     assert f"Val accuracy: {saved['history']['val_acc'][-1]:.4f}" in done.out
     assert (saved["temperature"], saved["history"]["val_loss"][-1]) == pytest.approx((temperature, before), abs=0.006)
@@ -107,7 +107,7 @@ def test_one_cycle_rises_to_the_peak_and_ends_near_zero(tmp_path: Path, run: Run
 def test_a_run_that_learned_nothing_says_so(tmp_path: Path, run: Run) -> None:
     done = run("train.py", *quick(tmp_path, "--lr", "1"))
     assert (done.code, done.err) == (0, "")
-    assert re.search(r"\[INFO\] it learned nothing: .*no better than guessing\. Try another --lr.*\n$", done.out)
+    assert re.search(r"\[INFO\] it learned nothing, but guesses\. Try another --lr.*\n$", done.out)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
