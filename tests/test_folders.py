@@ -23,23 +23,23 @@ pytestmark = pytest.mark.usefixtures("small")  # draws no plots
 def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: Path, run: Run) -> None:
     digits = load_digits()
     folder, model = tmp_path / "digits", tmp_path / "m.pth"
-    for number, (image, name) in enumerate(zip(digits.images[:1000], digits.target, strict=False)):
+    for number, (image, name) in enumerate(zip(digits.images[:600], digits.target, strict=False)):
         large = cv2.resize(255 - image / 16 * 255, (28, 28), interpolation=cv2.INTER_CUBIC)
         save_picture(folder / str(name) / f"{number}.png", large.clip(0, 255).astype(np.uint8))
-    flags = ["--folder", folder, "--one-cycle", "--lr", "4e-3", "--epochs", 6, "--augment", "--train-split", 0.75]
+    flags = ["--folder", folder, "--one-cycle", "--lr", "4e-3", "--epochs", 8, "--augment", "--train-split", 0.75]
     done = run("train.py", *quick(tmp_path, *flags))
     assert done.code == 0
     assert done.out.startswith(f"[INFO] loading the pictures in {folder}...\n[INFO] generating the train/val")
     _, saved = checkpoint.load(model)
     assert (saved["dataset"], saved["classes"], saved["temperature"]) == ("digits", [*"0123456789"], 1)
-    assert saved["test_accuracy"] > 0.93  # 30 epochs: 99%
+    assert saved["test_accuracy"] > 0.9  # all of them: 98%
 
     jpeg = ["--output", tmp_path / "sheet.jpg"]  # a large PNG takes seconds
     done = run("predict.py", "-m", model, "--folder", folder, "--samples", 1000, *jpeg)
     right, count = map(int, re.search(r"\[INFO\] (\d+) of (\d+) test images are read right", done.out).groups())
     assert right / count == pytest.approx(saved["test_accuracy"])
     done = run("predict.py", "-m", model, "--image", folder / "3", *jpeg)
-    assert done.out.count("predicted label: 3 ") > 0.9 * (digits.target[:1000] == 3).sum()
+    assert done.out.count("predicted label: 3 ") > 0.9 * (digits.target[:600] == 3).sum()
 
 
 def test_names_in_any_script_deeper_folders_and_files_left_out(

@@ -33,7 +33,7 @@ def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
         assert not canvas.any()
 
 
-@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (100, 4)])
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (64, 4)])
 def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
     pictures = [np.full((336, 336 * width, 3), 10 + index, np.uint8) for index in range(count)]
     sheet = cards.sheet([cards.card([picture], "き ki 99.0%", cards.GREEN) for picture in pictures], "heading")
