@@ -59,8 +59,8 @@ def parse_args() -> argparse.Namespace:
         parser.error(f"argument --output: {str(args.output)!r} must end in one of {' '.join(ENDINGS)}")
     if args.output:
         check_writable(args.output, args.folder)
-        read = [path for path in [args.model, *args.image] if path.exists()]
-        if args.output.exists() and any(args.output.samefile(path) for path in read):
+        read = [args.model, *(file for path in args.image for file in folders.find_pictures(path))]
+        if args.output.exists() and any(path.exists() and path.samefile(args.output) for path in read):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
     return args
 
@@ -68,7 +68,7 @@ def parse_args() -> argparse.Namespace:
 @torch.inference_mode()
 def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Tensor:
     """The probability of each class for uint8 images, N x 1 x 28 x 28: N x classes, on the CPU."""
-    device = model.fc2.weight.device
+    device = next(model.parameters()).device
     log_probs = torch.cat([model(pixels(batch.to(device))) for batch in images.split(EVALUATION_BATCH)])
     return probabilities(log_probs, temperature).cpu()
 
@@ -160,7 +160,9 @@ def classify_pictures(
         else:
             pair = [cards.fit(picture), cards.enlarge(page.characters[0])]
             shown = [draw_layers(model, page.characters[0], answers[0], names)] if args.layers else pair
-            drawn.append(cards.card(shown, "" if args.layers else describe(answers[0], names), cards.BLACK, note))
+            best = answers[0].argmax()
+            title = "" if args.layers else f"{names[best]} {answers[0, best]:.1%}"
+            drawn.append(cards.card(shown, title, cards.BLACK if answers[0, best] > SURE else cards.RED, note))
     complain_about(faults)
     return drawn, faults
 
@@ -200,12 +202,12 @@ def main() -> None:
         def classify(image: np.ndarray) -> np.ndarray:
             return predict(model, torch.from_numpy(image)[None, None], saved["temperature"])[0].numpy()
 
-        canvas.run(classify, names, args.model.parent, args.folder)
+        canvas.run(classify, names, SURE, args.model.parent, args.folder)
         return
     faults = []
     if args.image:
         drawn, faults = classify_pictures(paths, args, model, saved, names)
-        heading = "your pictures, and what the network saw"
+        heading = "your pictures (red: unsure)"
     else:
         drawn, heading = classify_test_set(args, model, saved, names)
     if drawn and args.output:

@@ -58,12 +58,13 @@ def parse_args() -> argparse.Namespace:
 
     if args.plot.suffix.lower() not in ENDINGS:
         parser.error(f"argument -p/--plot: {args.plot} must end in one of {' '.join(ENDINGS)}")
-    if args.model.resolve() == args.plot.resolve():
-        parser.error(f"arguments -m/--model and -p/--plot: {args.model} and {args.plot} are one file")
+    model, plot = args.model.resolve(), args.plot.resolve()
+    if model in (plot, *plot.parents) or plot in model.parents:
+        parser.error(f"arguments -m/--model and -p/--plot: {args.model} and {args.plot} cannot both be files")
     for path in (args.model, args.plot):
         check_writable(path, args.folder)
     if not checkpoint.is_replaceable(args.model):
-        parser.error(f"argument -m/--model: {args.model} exists and is not a model: choose another name")
+        parser.error(f"argument -m/--model: {args.model} exists and is not a model: choose another name, or delete it")
     return args
 
 
@@ -71,7 +72,7 @@ def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmn
     """The name of the data set, the names of its classes, its training images and its test images with their labels."""
     if folder:
         print(f"[INFO] loading the pictures in {folder}...")
-        return folder.resolve().name, *folders.load(folder)
+        return "".join(filter(str.isprintable, folder.resolve().name)), *folders.load(folder)
     print("[INFO] loading the KMNIST dataset...")
     return "KMNIST", kmnist.CLASSES, kmnist.load("train"), kmnist.load("t10k")
 

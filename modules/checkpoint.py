@@ -96,7 +96,11 @@ def is_replaceable(path: Path) -> bool:
     """Whether training may write a model to this path: no file, an empty one, or one of torch.save's is there."""
     if not path.exists() or not path.stat().st_size:
         return True
-    return zipfile.is_zipfile(path) and any(name.endswith("data.pkl") for name in zipfile.ZipFile(path).namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("data.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 @torch.inference_mode()

@@ -164,6 +164,19 @@ def test_a_lone_straight_stroke_is_a_character_and_no_rule(end: tuple[int, int])
     assert len(pictures.find_characters(page).characters) == 1
 
 
+def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
+    page = np.full((600, 600, 3), 255, np.uint8)
+    cv2.polylines(page, [np.array([[60, 60], [540, 60], [60, 540], [540, 540]])], False, (0, 0, 0), 6)
+    found = pictures.find_characters(page)
+    assert found.remarks == ""
+    assert found.characters[0][:4].any(0).all() and found.characters[0][-4:].any(0).all()  # both bars of a Z
+    cv2.line(page, (0, 300), (600, 302), (120, 120, 120), 2)
+    assert pictures.find_characters(page).remarks == "ruled lines left out"
+    cross = cv2.line(np.full((400, 400, 3), 255, np.uint8), (200, 60), (200, 340), (0, 0, 0), 30)
+    cv2.line(cross, (60, 200), (340, 200), (170, 170, 170), 30)
+    assert pictures.find_characters(cross).remarks == "fainter ink left out"
+
+
 def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
     clean = seen(tmp_path / "page.png", PAGE).astype(int)
     dusty = cv2.circle(cv2.circle(PAGE.copy(), (20, 20), 2, 0, -1), (220, 190), 2, 0, -1)

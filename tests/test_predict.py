@@ -122,18 +122,21 @@ def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, drawn:
     assert sheet.stat().st_size > 1000
 
 
-def test_a_folder_of_pictures_twice_without_the_sheet_that_was_drawn_into_it(pretrained: Path, run: Run) -> None:
+def test_a_folder_of_pictures_without_an_earlier_sheet_and_no_picture_is_overwritten(
+    pretrained: Path, run: Run
+) -> None:
     folder = pretrained.parent / "scans"
     for name in ("2/b.png", "10/a.png", ".thumbnails/c.png"):
         save_picture(folder / name, RING)
-    model = pretrained.rename(folder / ".model.pth")
-    first, second = (run("predict.py", "-m", model, "--image", folder, "--output", folder / "s.png") for _ in "12")
-    assert (first.code, first.err) == (0, "")
-    assert re.findall(r"\[INFO\] (.+): predicted", first.out) == [
-        str(folder / name) for name in ("10/a.png", "2/b.png")
-    ]
-    assert f"[INFO] predictions drawn on {folder / 's.png'}\n" in first.out
+    model = pretrained.rename(folder / "model.pth")
+    first, second = (run("predict.py", "-m", model, "--image", folder) for _ in "12")
+    names = [f"{folder / name}" for name in ("10/a.png", "2/b.png")]
+    assert re.findall(r"\[INFO\] (.+): predicted", first.out) == names
+    assert f"[INFO] predictions drawn on {folder / 'model-predictions.png'}\n" in first.out
     assert first == second
+    assert (first.code, first.err.count("\n")) == (2, 1)  # the model is no picture
+    done = run("predict.py", "-m", model, "--image", folder, "--output", folder / "2" / ".." / "2" / "b.png")
+    assert (done.code, "would be overwritten" in done.err) == (2, True)
 
 
 @pytest.mark.smoke

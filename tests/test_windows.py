@@ -110,8 +110,10 @@ def test_writing_in_the_window(screen: None, pretrained: Path, run: Run) -> None
     def answer(view: np.ndarray) -> np.ndarray:
         return view[:, canvas.PAPER + 2 :]
 
-    empty = wait_for(lambda view: view.shape == (600, 970, 3) and (answer(view) == 0).any())
-    assert (empty[:, : canvas.PAPER] == 255).all()
+    def painted(view: np.ndarray) -> bool:
+        return view.shape == (600, 970, 3) and (view[:, : canvas.PAPER] == 255).all() and (answer(view) == 0).any()
+
+    empty = wait_for(painted)
     one = write(DOT, lambda view: (answer(view) != answer(empty)).any())
     write(LINE, lambda view: (answer(view) != answer(one)).any())
     act("key", "Left")  # no letter

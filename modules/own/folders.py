@@ -72,11 +72,13 @@ def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, in order of name; a file alone is itself."""
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.rglob("*") if not file.is_dir())
-    files = [file for file in files if not any(part[0] == "." for part in file.relative_to(path).parts)]
+    files: list[Path] = []
+    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
+        deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
+        files += [Path(folder, name) for name in names if name[0] != "."]
     if not files:
         raise CommandError(f"{path} has no pictures in it")
-    return files
+    return sorted(files)
 
 
 def load_pictures(paths: list[Path]) -> tuple[torch.Tensor, list[int]]:

@@ -14,10 +14,11 @@ PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
 STEEPEST = 0.1  # radians that rules may slope
 LONG = 0.6  # of a sheet's side: rules are longer
+MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
 
 
-def extract_ink(picture: np.ndarray) -> np.ndarray:
-    """How much each pixel differs from the paper around it, uint8, whichever of the two is the darker.
+def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
+    """How much each pixel differs from the paper around it, uint8, whichever is darker; and whether it had ruled lines.
 
     The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels. Beside the sheet the answer is 0.
     """
@@ -32,8 +33,8 @@ def extract_ink(picture: np.ndarray) -> np.ndarray:
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
-    whole[there] = ink if small else without_rules(ink)
-    return whole
+    whole[there], ruled = (ink, False) if small else without_rules(ink)
+    return whole, ruled
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -92,23 +93,22 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.blur(closed, (side, side))[side:-side, side:-side], grey.shape[::-1])
 
 
-def without_rules(ink: np.ndarray) -> np.ndarray:
-    """Take straight thin lines out of ink, H x W, uint8, that run through most of a sheet, nearly level or upright.
+def without_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Take straight thin lines out of ink, H x W, uint8, that run from edge to edge; and tell whether there are any.
 
-    Lines stay if they are all the ink there is and end before the sheet's edge: 一 or 十 by a fine pen.
+    Shorter lines are strokes by a fine pen. Where a stroke crosses a rule nothing is taken: the ink is not thin there.
     """
-    # where a stroke crosses a rule nothing is taken: the ink is not thin there
-    whole, limit = ink, ink.max() / 2
-    breadth = max(3, round(min(ink.shape) * THIN)) | 1
+    whole, breadth = ink, max(3, round(min(ink.shape) * THIN)) | 1
     nearly_level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
     for _ in ("level", "upright"):
         thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
-        width, drawn = ink.shape[1], np.zeros_like(ink)
+        width, rules = ink.shape[1], np.zeros_like(ink)
         lines = cv2.HoughLines(cv2.inRange(thin, 15, 255), 1, np.pi / 720, round(LONG * width), **nearly_level)
         for distance, angle in [] if lines is None else lines.reshape(-1, 2):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
-            cv2.line(drawn, (0, left), (width, right), 255, breadth)
-        ink = cv2.transpose(cv2.subtract(ink, cv2.min(drawn, thin)))
-    inner = whole[2:-2, 2:-2] > limit
-    alone = np.count_nonzero(ink > limit) < 0.1 * np.count_nonzero(inner) == 0.1 * np.count_nonzero(whole > limit)
-    return whole if alone else ink
+            line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))
+            columns = np.flatnonzero(line.max(0) > 15)
+            if columns[0] < MARGIN * width and columns[-1] > (1 - MARGIN) * width:
+                rules = cv2.max(rules, line)
+        ink = cv2.transpose(cv2.subtract(ink, rules))
+    return ink, not np.array_equal(ink, whole)

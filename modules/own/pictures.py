@@ -22,6 +22,7 @@ LARGEST_FILE = 256 * 2**20  # bytes
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
+FAINT = 0.4  # of the area of the ink; more that is fainter is worth a remark
 MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
 MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
@@ -88,7 +89,7 @@ def find_characters(picture: np.ndarray) -> Page:
 
     The ink may be darker than its paper or lighter. Raises PictureError where there is none.
     """
-    ink = extract_ink(picture)
+    ink, ruled = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise PictureError("shows no character: it is all one shade")
@@ -106,7 +107,10 @@ def find_characters(picture: np.ndarray) -> Page:
         characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
         boxes.append([round(scale * length) for length in (x, y, width, height)])
     sizes = [max(box[2:]) for box in boxes]
-    remarks = [f"marks left out: {left_out}"] * bool(left_out)
+    remarks = [f"marks left out: {left_out}"] * bool(left_out) + ["ruled lines left out"] * ruled
+    beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
+    if np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4)) > FAINT * np.count_nonzero(mask):
+        remarks.append("fainter ink left out")
     if len(boxes) > MOST_CHARACTERS:
         remarks.append(f"unsure: more than {MOST_CHARACTERS} characters")
     if max(sizes) > TOUCHING * np.median(sizes):

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from modules.files import write_whole
 from modules.own.pictures import SIZE, PictureError, find_characters
 from modules.show import windows
 from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
@@ -21,11 +22,14 @@ KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
-def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: Path, folder: Path | None) -> None:
+def run(
+    classify: Callable[[np.ndarray], np.ndarray], names: list[str], sure: float, beside: Path, folder: Path | None
+) -> None:
     """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
 
-    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8, light on dark. With a
-    `folder`, a letter or digit key files the drawing there, as a picture of the class of that name.
+    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8, light on dark; below
+    `sure`, the answer is called unsure. With a `folder`, a letter or digit key files the drawing there, as a picture of
+    the class of that name.
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
@@ -62,6 +66,8 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
         elif key == "backspace" and filed:
             path, strokes[:] = filed
             path.unlink(missing_ok=True)
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()  # a class without pictures could not be trained
             filed, note = None, f"{path.parent.name}/{path.name} is taken back"
         elif key == "enter" and strokes:
             note = save(sheet, free_path(beside, "drawing-"))
@@ -77,6 +83,8 @@ def run(classify: Callable[[np.ndarray], np.ndarray], names: list[str], beside: 
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
         probabilities = classify(seen) if seen.any() else np.zeros(len(names))
+        if 0 < probabilities.max() <= sure:
+            remark = "unsure: is it a character that the model knows?"
         panel = draw_panel(seen, probabilities, names, folder, note or remark)
         cv2.imshow(windows.WINDOW, np.hstack([paper, panel]))
     cv2.destroyAllWindows()
@@ -130,9 +138,7 @@ def free_path(folder: Path, prefix: str = "") -> Path:
 def save(sheet: np.ndarray, path: Path) -> str:
     """Write a drawing, and return a line that says where it is, or why it is not."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(encode(sheet, ".png"))
+        write_whole(path, encode(sheet, ".png"))
     except OSError as error:
         return f"cannot write {path} ({error.strerror})"
     print(f"[INFO] drawing saved as {path}")

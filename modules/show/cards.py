@@ -56,7 +56,7 @@ def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -
     for row, index in zip(np.array_split(canvas, 10), np.argsort(-probabilities, kind="stable"), strict=False):
         end = middle + 2 + round(float(probabilities[index]) * (width - middle - 75))
         gap, baseline = len(row) // 5, len(row) // 2 + 7
-        row[gap:-gap, middle:end] = GREEN if probabilities[index] == probabilities.max() > 0 else GREY
+        row[gap:-gap, middle:end] = BLACK if probabilities[index] == probabilities.max() > 0 else GREY
         write(row[:, :middle], names[index], (0, baseline), 20, BLACK)
         write(row, f"{probabilities[index]:.1%}", (end + 8, baseline), 18, BLACK)
     return canvas
