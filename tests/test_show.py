@@ -33,7 +33,7 @@ def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
         assert not canvas.any()
 
 
-@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (64, 4)])
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (36, 4)])
 def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
     pictures = [np.full((336, 336 * width, 3), 10 + index, np.uint8) for index in range(count)]
     sheet = cards.sheet([cards.card([picture], "き ki 99.0%", cards.GREEN) for picture in pictures], "heading")
@@ -83,7 +83,7 @@ def test_layers_of_another_network_and_the_step_that_is_computed(monkeypatch: Mo
 
 @pytest.mark.smoke
 @pytest.mark.filterwarnings("error")  # a character that no font has is one
-@pytest.mark.parametrize(("count", "mistakes", "rate"), [(2, 1, 1e-3), (10, 0, 2e-3), (15, 40, 2e-3), (49, 1, 2e-3)])
+@pytest.mark.parametrize(("count", "mistakes", "rate"), [(2, 1, 1e-3), (10, 0, 2e-3), (49, 40, 2e-3)])
 def test_the_plot_has_curves_and_a_confusion_matrix_that_can_be_read(
     monkeypatch: MonkeyPatch, count: int, mistakes: int, rate: float
 ) -> None:
