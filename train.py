@@ -21,11 +21,10 @@ from tqdm import tqdm
 
 from modules import checkpoint, command_line, kmnist
 from modules.augment import warp
-from modules.batches import EVALUATION_BATCH, Images
+from modules.batches import EVALUATION_BATCH, Images, divide
 from modules.command_line import CommandError, add_number
 from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
-from modules.own import folders
 from modules.plot import ENDINGS, draw_plot
 from modules.temperature import calibrated_loss, choose_temperature
 
@@ -71,6 +70,8 @@ def parse_args() -> argparse.Namespace:
 def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmnist.Labelled]:
     """The name of the data set, the names of its classes, its training images and its test images with their labels."""
     if folder:
+        from modules.own import folders  # imports OpenCV, which nothing else here needs
+
         print(f"[INFO] loading the pictures in {folder}...")
         return "".join(filter(str.isprintable, folder.resolve().name)), *folders.load(folder)
     print("[INFO] loading the KMNIST dataset...")
@@ -81,7 +82,7 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) 
     """The images to train on and those to validate with."""
     everything = Images(images, labels, args.device)
     if args.folder:
-        return [Subset(everything, part) for part in folders.divide(images, labels, 1 - args.train_split)]
+        return [Subset(everything, part) for part in divide(images, labels, 1 - args.train_split)]
     count = round(len(everything) * args.train_split)
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     return random_split(everything, [count, len(everything) - count], generator=generator)

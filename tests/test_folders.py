@@ -13,7 +13,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from modules import checkpoint
-from modules.own import folders
+from modules.batches import divide
 from tests.conftest import ODD, Run, quick, save_picture
 
 pytestmark = pytest.mark.usefixtures("small")  # draws no plots
@@ -85,7 +85,7 @@ def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -
 
     def second(chosen: torch.Tensor) -> set[bytes]:
         """The images of the second part, if these are there, in this order."""
-        parts = folders.divide(images[chosen], labels[chosen], 0.2)
+        parts = divide(images[chosen], labels[chosen], 0.2)
         assert sorted(parts[0] + parts[1]) == list(range(len(chosen)))
         first, second = ({images[chosen][index].numpy().tobytes() for index in part} for part in parts)
         assert not first & second
@@ -93,7 +93,7 @@ def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -
 
     everything = second(torch.arange(75))
     assert second(torch.randperm(75)) == everything  # as after renaming files
-    assert labels[folders.divide(images, labels, 0.2)[1]].bincount().tolist() == pytest.approx([10, 4, 1], abs=2)
+    assert labels[divide(images, labels, 0.2)[1]].bincount().tolist() == pytest.approx([10, 4, 1], abs=2)
     for left_out in range(3, 75):
         others = torch.tensor([index for index in range(75) if index != left_out])
         assert len(everything ^ second(others) - {images[left_out].numpy().tobytes()}) <= 2

@@ -15,7 +15,7 @@ from tests import ink
 from tests.conftest import ROOT
 
 MODEL = ROOT / "output" / "pretrained.pth"
-COUNT = 8  # characters of each kind
+COUNT = 6  # characters of each kind
 PAGE = np.full((200, 240), 255, np.uint8)
 cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
 

@@ -4,7 +4,6 @@ The layout is that of torchvision's ImageFolder: classes in sorted order, and pi
 picture goes through `pictures.py`, as one that is shown to predict.py does, so training sees what predict.py will see.
 """
 
-import hashlib
 import os
 import sys
 import unicodedata
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from modules.batches import divide
 from modules.checkpoint import LONGEST_NAME, MOST_CLASSES, is_name
 from modules.command_line import CommandError, complain, complain_about
 from modules.kmnist import Labelled
@@ -102,21 +102,3 @@ def load_page(path: Path) -> Page | str:
         return find_characters(load_picture(path))
     except PictureError as error:
         return str(error)
-
-
-def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:
-    """Indices of two parts, the second with `share` of each class's different images, at least one and never all.
-
-    The images of a class are put in the order of a hash of their pixels, and the second part is the beginning of that
-    order. So an image that is added or removed moves at most its neighbours at the border from one part to the other,
-    the names of files do not matter, and equal images are in the same part.
-    """
-    parts: tuple[list[int], list[int]] = ([], [])
-    hashes = [hashlib.sha256(image.tobytes()).digest() for image in images.numpy()]
-    for number in labels.unique():
-        members = (labels == number).nonzero().flatten().tolist()
-        different = sorted({hashes[index] for index in members})
-        second = set(different[: min(max(1, round(share * len(different))), len(different) - 1)])
-        for index in members:
-            parts[hashes[index] in second].append(index)
-    return parts
