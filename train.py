@@ -93,7 +93,6 @@ def train_epoch(
 ) -> tuple[float, float]:
     """Train on every image once; returns the mean loss and the accuracy of the answers given on the way."""
     loss_function = nn.NLLLoss()
-    smoothing = args.label_smoothing
     # sums stay on the device: an .item() in the loop would make each step wait for it
     total_loss, correct = torch.zeros(2, device=args.device).unbind()
     model.train()
@@ -103,7 +102,7 @@ def train_epoch(
         with torch.autocast(args.device.type, torch.bfloat16, enabled=args.amp):
             log_probs = model(images)
         nll = loss_function(log_probs, labels)
-        loss = (1 - smoothing) * nll - smoothing * log_probs.mean()
+        loss = (1 - args.label_smoothing) * nll - args.label_smoothing * log_probs.mean()
 
         optimizer.zero_grad()
         loss.backward()
