@@ -101,12 +101,7 @@ def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> No
     assert (pictures.load_picture(tmp_path / "red.png").min((0, 1)) == (0, 0, 255)).all()  # blue, green, red
 
 
-ENDINGS = [ending for ending in (".png", ".jpg", ".webp", ".tif", ".avif") if ending in Image.registered_extensions()]
-
-
-@pytest.mark.parametrize(
-    ("ending", "alpha"), [(ending, alpha) for ending in ENDINGS for alpha in (0, 1) if (ending, alpha) != (".jpg", 1)]
-)
+@pytest.mark.parametrize(("ending", "alpha"), [(".png", 0), (".png", 1), (".jpg", 0), (".tif", 0), (".webp", 1)])
 def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: str, alpha: int) -> None:
     held = {1: PAGE, 2: PAGE[:, ::-1], 3: PAGE[::-1, ::-1], 4: PAGE[::-1], 5: PAGE.T, 6: np.rot90(PAGE)}
     held |= {7: PAGE[::-1, ::-1].T, 8: np.rot90(PAGE, -1)}
