@@ -73,7 +73,7 @@ def read_file(path: Path) -> Any:
         cure = f"train a model with 'python train.py --model {path} --plot plot.png'"
         raise CommandError(f"{path} cannot be read ({error.strerror}): {cure}") from None
     except Exception:  # a broken file fails in many ways; each means the same to the user
-        raise CommandError(f"{path} is damaged, or is not a model of train.py: train again to replace it") from None
+        raise CommandError(f"{path} is damaged, or is not a model of train.py: train another") from None
 
 
 def check(path: Path, saved: Any) -> None:
@@ -83,6 +83,9 @@ def check(path: Path, saved: Any) -> None:
     classes = saved.get("classes")
     if not isinstance(classes, list) or not 2 <= len(classes) <= MOST_CLASSES or not all(map(is_name, classes)):
         raise CommandError(f"{path} has no valid class names: train again to replace it")
+    temperature = saved.get("temperature", 1.0)
+    if not isinstance(saved.get("state_dict"), dict) or not isinstance(temperature, float) or not 0 < temperature < 100:
+        raise CommandError(f"{path} has no valid weights or temperature: train again to replace it")
     if not isinstance(saved.get("dataset"), str) or not saved["dataset"].isprintable():
         raise CommandError(f"{path} does not name its data set: train again to replace it")
 

@@ -64,9 +64,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def path(text: str) -> Path:
-    """A `type` for add_argument: a path that is not empty."""
+    """A `type` for add_argument: a path that is not empty, and that the system can follow."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
+    try:
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it will be made, or is named where it is read
+    except OSError as error:  # too long a name, a locked folder, a link that leads to itself
+        raise argparse.ArgumentTypeError(f"{text!r:.60} cannot be used ({error.strerror})") from None
     return Path(text)
 
 

@@ -104,13 +104,22 @@ def fill(folder: Path, content: bytes, first: int) -> None:
         (folder / f"{number}.png").write_bytes(content or (folder / "0.png").read_bytes())
 
 
-def make(*names: str) -> Callable[[Path], object]:
-    return lambda folder: [(folder / name).mkdir() for name in names]
+def make(*names: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for name in names:
+            (folder / name).mkdir()
+
+    return change
+
+
+def leave_one(folder: Path) -> None:
+    for name in ("b", "き"):
+        shutil.rmtree(folder / name)
 
 
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "is no folder of classes"),
-    "one class": (lambda folder: [shutil.rmtree(folder / name) for name in ("b", "き")], "has 1 sub-folders"),
+    "one class": (leave_one, "has 1 sub-folders"),
     "too many": (make(*map(str, range(1000))), "has 1003 sub-folders"),
     "an empty class": (make("c"), "c has no pictures in it"),
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has no different readable characters"),

@@ -14,6 +14,7 @@ PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
 STEEPEST = 0.1  # radians that rules may slope
 LONG = 0.6  # of a sheet's side: rules are longer
+FAINTEST_RULE = 15  # grey levels of 256 that rules differ from the paper
 MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
 
 
@@ -103,12 +104,14 @@ def without_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
     for _ in ("level", "upright"):
         thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
         width, rules = ink.shape[1], np.zeros_like(ink)
-        lines = cv2.HoughLines(cv2.inRange(thin, 15, 255), 1, np.pi / 720, round(LONG * width), **nearly_level)
+        edge = round(MARGIN * width) + 1
+        lines = cv2.HoughLines(
+            cv2.inRange(thin, FAINTEST_RULE, 255), 1, np.pi / 720, round(LONG * width), **nearly_level
+        )
         for distance, angle in [] if lines is None else lines.reshape(-1, 2):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))
-            columns = np.flatnonzero(line.max(0) > 15)
-            if columns[0] < MARGIN * width and columns[-1] > (1 - MARGIN) * width:
+            if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_RULE:
                 rules = cv2.max(rules, line)
         ink = cv2.transpose(cv2.subtract(ink, rules))
     return ink, not np.array_equal(ink, whole)
