@@ -18,13 +18,13 @@ import torch
 
 from modules import checkpoint, command_line, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, complain, complain_about
+from modules.command_line import CommandError, add_number, complain_about
 from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 from modules.own.pictures import PictureError, find_characters, load_picture
 from modules.show import canvas, cards, windows
-from modules.show.layers import draw_layers, require_layers
+from modules.show.layers import draw_layers
 from modules.temperature import probabilities
 
 SAMPLES = 10  # test images
@@ -37,17 +37,16 @@ def parse_args() -> argparse.Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    path = command_line.path
-    add("-m", "--model", metavar="PATH", type=path, required=True, help="a file that train.py wrote")
+    add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--image", metavar="FILE", type=path, nargs="+", default=[], help="your pictures, or folders")
+    modes.add_argument("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders")
     modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
     modes.add_argument("--draw", action="store_true", help="a window to write in, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image")
-    add("--output", metavar="FILE", type=path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
+    add("--output", metavar="FILE", type=Path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", int, 0, command_line.LARGEST_SEED, 42, "random seed that chooses the test images")
-    add("--folder", metavar="DIR", type=path, help=command_line.FOLDER_HELP)
+    add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
     command_line.add_device(parser)
     args = parser.parse_args()
 
@@ -55,12 +54,10 @@ def parse_args() -> argparse.Namespace:
         parser.error("argument --draw: not allowed with --layers or --output")
     if args.folder and args.image:
         parser.error("argument --folder: not allowed with --image")
-    if args.output and args.output.suffix.lower() not in ENDINGS:
-        parser.error(f"argument --output: {str(args.output)!r} must end in one of {' '.join(ENDINGS)}")
+    args.image = [file for path in args.image for file in folders.find_pictures(path)]
     if args.output:
-        check_writable(args.output, args.folder)
-        read = [args.model, *(file for path in args.image for file in folders.find_pictures(path))]
-        if args.output.exists() and any(path.exists() and path.samefile(args.output) for path in read):
+        check_writable(args.output, ENDINGS, args.folder)
+        if args.output.resolve() in [path.resolve() for path in args.image]:
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
     return args
 
@@ -81,14 +78,13 @@ def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
 
 
 def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled | None, kmnist.Labelled]:
-    """The training images (for --mistakes) and the test images, with the numbers that the model gives to classes."""
+    """The training images (for --mistakes) and the test images, each with their labels."""
     if args.folder:
         print(f"[INFO] loading the pictures in {args.folder}...")
-        classes, *parts = folders.load(args.folder)
+        classes, training, test = folders.load(args.folder)
         if odd := set(classes) ^ set(saved["classes"]):
             raise CommandError(f"{args.folder} and {args.model} have different classes: only one has {min(odd)}")
-        numbers = torch.tensor([saved["classes"].index(name) for name in classes])
-        return tuple((images, numbers[labels]) for images, labels in parts)
+        return training, test
     if saved["classes"] != kmnist.CLASSES:
         text = f"{args.model} was trained on pictures in the folder {saved['dataset']}"
         raise CommandError(f"{text}: name the folder with --folder, or single pictures with --image")
@@ -100,7 +96,7 @@ def classify_test_set(
     args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
 ) -> tuple[list[np.ndarray], str]:
     """Print what is read in samples of the test set; returns a card for each of the first, and a heading."""
-    examples, (images, labels) = load_data(args, saved)
+    training, (images, labels) = load_data(args, saved)
     if args.mistakes:
         answers = predict(model, images, saved["temperature"])
         confidence, guesses = answers.max(1)
@@ -114,19 +110,18 @@ def classify_test_set(
         answers = predict(model, images[samples], saved["temperature"])
 
     drawn, classes = [], saved["classes"]
-    for image, truth, chances in zip(images[samples, 0].numpy(), labels[samples], answers, strict=True):
-        confidence, guess = chances.max(0)
-        print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({confidence:.1%})")
+    for image, truth, chances in zip(images[samples, 0].numpy(), labels[samples], answers.numpy(), strict=True):
+        guess = chances.argmax()
+        print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
         if len(drawn) == MOST_CARDS:
             continue
-        pictures = [draw_layers(model, image, chances.numpy(), names) if args.layers else cards.enlarge(image)]
         colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {names[truth]}")
+        shown = [draw_layers(model, image, chances, names) if args.layers else cards.enlarge(image)]
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            pictures += [cards.strip(examples[0][examples[1] == number][:3, 0].numpy()) for number in (guess, truth)]
+            shown += [cards.column(training[0][training[1] == number][:3, 0].numpy()) for number in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
-        title = "" if args.layers else f"{names[guess]} {confidence:.1%}"  # the layers show the answer
-        drawn.append(cards.card(pictures, title, colour, note))
+        drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     if not args.mistakes:
         right = (answers.argmax(1) == labels[samples]).sum()
         heading = f"{right} of {len(samples)} test images are read right"
@@ -135,11 +130,13 @@ def classify_test_set(
 
 
 def classify_pictures(
-    paths: list[Path], args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
+    args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
 ) -> tuple[list[np.ndarray], list[str]]:
     """Print what is read in people's own pictures; returns a card for each of the first, and the faults of others."""
     drawn, faults = [], []
-    for path in paths:
+    for path in args.image:
+        if path == args.output:  # an earlier run's sheet
+            continue
         try:
             picture = load_picture(path)
             page = find_characters(picture)
@@ -147,22 +144,23 @@ def classify_pictures(
             faults.append(f"{path} {error}")
             continue
         answers = predict(model, torch.from_numpy(np.stack(page.characters))[:, None], saved["temperature"]).numpy()
-        lines = [describe(chances, saved["classes"]) for chances in answers]
-        for number, line in enumerate(lines, start=1):
-            print(f"[INFO] {path}{f', {number}' * (len(lines) > 1)}: predicted label: {line}")
+        several = len(answers) > 1
+        for number, chances in enumerate(answers, start=1):
+            place = f"{path}, {number}" if several else path
+            print(f"[INFO] {place}: predicted label: {describe(chances, saved['classes'])}")
         if page.remarks:
             print(f"[INFO] {path}: {page.remarks}")
         if len(drawn) == MOST_CARDS:
             continue
-        note = "; ".join([str(path), page.remarks] if page.remarks else [str(path)])
-        if len(lines) > 1:
+        note = "; ".join(filter(None, [str(path), page.remarks]))
+        if several:
             drawn.append(cards.page(picture, page.boxes, answers, names, SURE, note))
-        else:
-            pair = [cards.fit(picture), cards.enlarge(page.characters[0])]
-            shown = [draw_layers(model, page.characters[0], answers[0], names)] if args.layers else pair
-            best = answers[0].argmax()
-            title = "" if args.layers else f"{names[best]} {answers[0, best]:.1%}"
-            drawn.append(cards.card(shown, title, cards.BLACK if answers[0, best] > SURE else cards.RED, note))
+            continue
+        image, chances = page.characters[0], answers[0]
+        pair = [cards.scaled(picture, cards.PICTURE), cards.enlarge(image)]
+        shown = [draw_layers(model, image, chances, names)] if args.layers else pair
+        colour = cards.BLACK if chances.max() > SURE else cards.RED
+        drawn.append(cards.card(shown, f"{names[chances.argmax()]} {chances.max():.1%}", colour, note))
     complain_about(faults)
     return drawn, faults
 
@@ -177,26 +175,18 @@ def describe(chances: np.ndarray, classes: list[str]) -> str:
 def main() -> None:
     args = parse_args()
     model, saved = checkpoint.load(args.model)
-    if args.layers:
-        require_layers(model)
-    screen = not args.output and windows.has_screen()
-    if args.draw and not screen:
-        raise CommandError("--draw opens a window, and there is no screen for it", code=1)
-    if not args.output and not screen:
+    if not args.output and not windows.has_screen():
+        if args.draw:
+            raise CommandError("--draw opens a window, and there is no screen for it", code=1)
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
-        try:
-            check_writable(args.output)
-        except CommandError as error:
-            complain(f"{error}: the answers are printed, and no sheet is drawn", "warning")
-            args.output = None
-    paths = [file for path in args.image for file in folders.find_pictures(path)]
-    paths = [path for path in paths if path != args.output]  # an earlier run's sheet
+        check_writable(args.output, ENDINGS)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
     names = saved["classes"]
     if names == kmnist.CLASSES:
         names = [f"{kana} {name}" for kana, name in zip(kmnist.KANA, names, strict=True)]
 
+    faults = []
     if args.draw:
 
         def classify(image: np.ndarray) -> np.ndarray:
@@ -204,19 +194,16 @@ def main() -> None:
 
         canvas.run(classify, names, SURE, args.model.parent, args.folder)
         return
-    faults = []
     if args.image:
-        drawn, faults = classify_pictures(paths, args, model, saved, names)
+        drawn, faults = classify_pictures(args, model, saved, names)
         heading = "your pictures (red: unsure)"
     else:
         drawn, heading = classify_test_set(args, model, saved, names)
-    if drawn and args.output:
+    if args.output and drawn:
         write_whole(args.output, cards.encode(cards.sheet(drawn, heading), args.output.suffix))
         what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"
         print(f"[INFO] {what} drawn on {args.output}")
-    elif args.output:
-        print(f"[INFO] nothing to draw: {args.output} is not written")
-    elif drawn and screen:
+    elif drawn:
         windows.show(drawn)
     if faults:
         sys.exit(2)

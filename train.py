@@ -19,13 +19,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Subset, random_split
 from tqdm import tqdm
 
-from modules import checkpoint, command_line, kmnist
+from modules import checkpoint, command_line, kmnist, plot
 from modules.augment import warp
 from modules.batches import EVALUATION_BATCH, Images, divide
 from modules.command_line import CommandError, add_number
 from modules.files import check_writable, write_whole
 from modules.lenet import LeNet
-from modules.plot import ENDINGS, draw_plot
 from modules.temperature import calibrated_loss, choose_temperature
 
 INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weight
@@ -39,9 +38,9 @@ def parse_args() -> argparse.Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
     parser = command_line.parser(__doc__)
     add = parser.add_argument
-    add("-m", "--model", metavar="PATH", type=command_line.path, required=True, help="where the trained model goes")
-    add("-p", "--plot", metavar="PATH", type=command_line.path, required=True, help="where the plot goes (.png, .svg)")
-    add("--folder", metavar="DIR", type=command_line.path, help=command_line.FOLDER_HELP)
+    add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
+    add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
+    add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
     add_number(parser, "--train-split", float, 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
     add_number(parser, "--epochs", int, 1, 10_000, EPOCHS, "passes over the training images")
@@ -55,15 +54,8 @@ def parse_args() -> argparse.Namespace:
     add_number(parser, "--seed", int, 0, command_line.LARGEST_SEED, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
-    if args.plot.suffix.lower() not in ENDINGS:
-        parser.error(f"argument -p/--plot: {args.plot} must end in one of {' '.join(ENDINGS)}")
-    model, plot = args.model.resolve(), args.plot.resolve()
-    if model in (plot, *plot.parents) or plot in model.parents:
-        parser.error(f"arguments -m/--model and -p/--plot: {args.model} and {args.plot} cannot both be files")
-    for path in (args.model, args.plot):
-        check_writable(path, args.folder)
-    if not checkpoint.is_replaceable(args.model):
-        parser.error(f"argument -m/--model: {args.model} exists and is not a model: choose another name, or delete it")
+    check_writable(args.model, checkpoint.ENDINGS, args.folder)
+    check_writable(args.plot, plot.ENDINGS, args.folder)
     return args
 
 
@@ -205,7 +197,8 @@ def main() -> None:
     _, about["test_accuracy"], log_probs, _ = evaluate(model, test_loader)
     confusion = report(test[1], log_probs.argmax(1), classes)
     checkpoint.save(args.model, model, **about)
-    write_whole(args.plot, draw_plot(about["history"], confusion, classes, dataset, args.augment, args.plot.suffix))
+    picture = plot.draw_plot(about["history"], confusion, classes, dataset, args.augment, args.plot.suffix)
+    write_whole(args.plot, picture)
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 
     guessing = labels.bincount().max().item() / len(labels)  # always the commonest class

@@ -19,10 +19,7 @@ CONTROL_POINTS = 6  # along each side of the image
 
 
 def warp(images: torch.Tensor) -> torch.Tensor:
-    """Warp each image of a batch, N x C x H x W, square, pixels in [0, 1], at random, each differently.
-
-    Returns a new tensor of the same shape, on the same device; what comes in from outside of an image is black.
-    """
+    """Warp each image of a batch, N x C x H x W, square, pixels in [0, 1], in its own random way; outside is black."""
     count, size = len(images), images.shape[-1]
     half = (size - 1) / 2  # pixels in one unit of grid_sample's coordinates, in which the image spans -1 to 1
 
@@ -33,8 +30,7 @@ def warp(images: torch.Tensor) -> torch.Tensor:
     right, down = right * SHIFT / half, down * SHIFT / half
     matrix = torch.stack([cos, -sin, right, sin, cos, down], dim=1).view(count, 2, 3)
 
-    # a coarse grid of control points takes the affine map and the random displacement; enlarged to one point for each
-    # pixel, bilinearly, it holds the affine map unchanged and the displacement smoothed
+    # the map at a few control points, each displaced at random; enlarging it to all pixels smooths the displacement
     points = functional.affine_grid(matrix, [count, 1, CONTROL_POINTS, CONTROL_POINTS], align_corners=True)
     points = points + torch.rand_like(points).mul(2).sub(1) * (DISPLACEMENT / half)
     grid = functional.interpolate(points.permute(0, 3, 1, 2), size=(size, size), mode="bilinear", align_corners=True)

@@ -42,9 +42,8 @@ class Images(Dataset):
 def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:
     """Indices of two parts, the second with `share` of each class's different images, at least one and never all.
 
-    The images of a class are put in the order of a hash of their pixels, and the second part is the beginning of that
-    order. So an image that is added or removed moves at most its neighbours at the border from one part to the other,
-    the names of files do not matter, and equal images are in the same part.
+    A hash of its pixels gives each image of a class its place, and the second part is the beginning of that order. So
+    an image that is added or removed moves at most its neighbours at the border, and equal images are never parted.
     """
     parts: tuple[list[int], list[int]] = ([], [])
     hashes = [hashlib.sha256(image.tobytes()).digest() for image in images.numpy()]

@@ -33,15 +33,12 @@ def add_number(
     """Add a flag whose value is an int or a float from `low` to `high`, both included."""
 
     def parse(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r:.40} is not {what}") from None
+        value = kind(text)
         if not low <= value <= high:  # true for nan, too
-            raise argparse.ArgumentTypeError(f"{text!r:.40} is not from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not from {low} to {high}")
         return value
 
+    parse.__name__ = "whole number" if kind is int else "number"  # argparse's word, where kind() raises ValueError
     name = "N" if kind is int else "F"
     parser.add_argument(flag, metavar=name, type=parse, default=default, help=f"{meaning} (default: %(default)s)")
 
@@ -51,29 +48,15 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
     def parse(text: str) -> torch.device:
         try:
-            chosen = torch.device(text)
-            torch.ones(1, device=chosen).item()
+            torch.ones(1, device=text).item()
+            return torch.device(text)
         except Exception as error:  # each kind of device fails with its own type of error
             reason = str(error).split("\n")[0].split(". ")[0]
             raise argparse.ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
-        return chosen
 
     meaning = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
-
-
-def path(text: str) -> Path:
-    """A `type` for add_argument: a path that is not empty, and that the system can follow."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    try:
-        Path(text).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        pass  # it will be made, or is named where it is read
-    except OSError as error:  # too long a name, a locked folder, a link that leads to itself
-        raise argparse.ArgumentTypeError(f"{text!r:.60} cannot be used ({error.strerror})") from None
-    return Path(text)
 
 
 def complain(message: object, kind: str = "error") -> None:

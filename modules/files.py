@@ -8,21 +8,18 @@ from pathlib import Path
 from modules.command_line import CommandError
 
 
-def check_writable(path: Path, pictures: Path | None = None) -> None:
-    """Raise CommandError unless a file can be written at `path`. Its folders need not exist yet; a file there stays.
+def check_writable(path: Path, endings: list[str], pictures: Path | None = None) -> None:
+    """Raise CommandError unless a file with one of these endings can be written at `path`. A file there stays.
 
-    A path in a sub-folder of `pictures` is refused, too: the file would be taken for a picture there.
+    A place in the folder `pictures` is refused, too: the file would be taken for a picture there.
     """
-    parents = path.resolve().parents
-    if pictures and (
-        pictures.resolve() in parents[1:] or any(folder.resolve() in parents for folder in pictures.glob("*/"))
-    ):
-        raise CommandError(f"{path} lies among the pictures in {pictures}: choose another place")
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("it is not an ordinary file")
-        if path.exists() and not os.access(path, os.W_OK):
-            raise OSError("it is write-protected")
+        if path.suffix.lower() not in endings:
+            raise OSError(f"its name must end in {' '.join(endings)}")
+        if pictures and path.resolve().is_relative_to(pictures.resolve()):
+            raise OSError("it would lie among the pictures: choose another place")
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise OSError("it is write-protected, or no ordinary file")
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -36,7 +33,7 @@ def write_whole(path: Path, content: bytes) -> None:
     The bytes go to a new file beside it, which is then renamed: a kill or a full disk at any moment leaves the old file
     or the new one. Raises OSError, which names the file and the reason.
     """
-    target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
+    target = path.resolve()  # a symbolic link stays one: the file that it points to is replaced
     temporary = target.with_name(f".{os.getpid()}.part")  # no other process of this machine uses this name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

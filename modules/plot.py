@@ -12,8 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 ENDINGS = [".eps", ".jpeg", ".jpg", ".pdf", ".png", ".ps", ".svg", ".svgz", ".tif", ".tiff", ".webp"]
 # the first has no kana or kanji; of the others each system has one or none
 FONTS = ["DejaVu Sans", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "MS Gothic", "IPAGothic", "IPAexGothic"]
-LONGEST_LABEL = 24  # characters of a class name
-LONGEST_TITLE = 60  # characters of a data set's name
+LONGEST = 24  # characters of a name
 MOST_COUNTS = 15  # classes up to which a number fits into each cell of the confusion matrix
 Curves = dict[str, list[float]]  # train_loss, val_loss, train_acc, val_acc and lr, a number for each epoch
 
@@ -34,46 +33,37 @@ def draw_plot(
         warnings.filterwarnings("ignore", message="Glyph")  # where no font has a character, a box is drawn
         figure = Figure((12, 7), layout="constrained")  # not pyplot's: it opens no window
         panels = figure.subplot_mosaic([["loss"] * 2 + ["confusion"] * 3, ["acc"] * 2 + ["confusion"] * 3])
-        figure.suptitle(f"Training Loss and Accuracy on Dataset: {shorten(dataset, LONGEST_TITLE)}")
+        figure.suptitle(f"Training Loss and Accuracy on Dataset: {dataset[:LONGEST]}")
         draw_curves(panels["loss"], history, "loss", augmented)
         draw_curves(panels["acc"], history, "acc", augmented)
-        draw_confusion(panels["confusion"], confusion, [shorten(name, LONGEST_LABEL) for name in classes])
+        draw_confusion(panels["confusion"], confusion, [name[:LONGEST] for name in classes])
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
     return picture.getvalue()
 
 
 def draw_curves(panel: Axes, history: Curves, quantity: str, augmented: bool) -> None:
-    """Draw the training and the validation curve of a quantity, "loss" or "acc"."""
+    """Draw the training and the validation curve of a quantity, "loss" or "acc"; with the loss the learning rate."""
     epochs = np.arange(len(history["train_loss"])) + 1
     for part, colour in (("train", "C0"), ("val", "C1")):
         curve = history[f"{part}_{quantity}"]
         panel.plot(epochs, curve, marker="o", markersize=4, color=colour, label=f"{part}_{quantity}")
-    panel.set_title({"loss": "Loss", "acc": "Accuracy"}[quantity], fontsize="medium")
     panel.set_xlabel("Epoch #")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if quantity == "acc":
+        panel.set_title("Accuracy", fontsize="medium")
         panel.yaxis.set_major_formatter(PercentFormatter(1))  # with as many digits as the range needs
     else:
-        lowest = int(np.argmin(history["val_loss"]))
-        label = f"lowest val_loss: epoch {lowest + 1}"
-        panel.plot(
-            epochs[lowest], history["val_loss"][lowest], "o", markersize=10, color="C1", fillstyle="none", label=label
-        )
-        draw_rate(panel, epochs, history["lr"])
+        panel.set_title("Loss", fontsize="medium")
+        loss, epoch = min(zip(history["val_loss"], epochs, strict=True))
+        panel.plot(epoch, loss, "C1o", markersize=10, fillstyle="none", label=f"lowest val_loss: epoch {epoch}")
+        if len(set(history["lr"])) > 1:
+            rate = panel.twinx()
+            rate.plot(epochs, history["lr"], "--", color="0.4", linewidth=0.8)
+            rate.set_ylabel("learning rate (dashed)", color="0.4")
+            rate.grid(False)
+            panel.set(zorder=1, facecolor="none")  # the legend stays on top
     panel.legend(title="train: on warped images" if augmented else None)
-
-
-def draw_rate(panel: Axes, epochs: np.ndarray, rates: list[float]) -> None:
-    """Draw the learning rate at the end of each epoch as a thin line, where it changes."""
-    if min(rates) == max(rates):
-        return
-    axis = panel.twinx()
-    axis.plot(epochs, rates, color="0.4", linewidth=0.8, linestyle="--")
-    axis.set_ylabel("learning rate (dashed)", color="0.4")
-    axis.grid(False)
-    panel.set_zorder(axis.get_zorder() + 1)  # the legend stays on top
-    panel.patch.set_visible(False)
 
 
 def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> None:
@@ -91,8 +81,3 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
     panel.set_xticks(range(len(classes)), classes, fontsize=size, rotation=turn)
     panel.set_yticks(range(len(classes)), classes, fontsize=size)
     panel.grid(False)
-
-
-def shorten(name: str, most: int) -> str:
-    """A name of at most so many characters. Its middle is left out: names often differ at the end."""
-    return name if len(name) <= most else f"{name[: most // 2]}...{name[3 + most // 2 - most :]}"

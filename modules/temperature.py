@@ -1,8 +1,8 @@
 """Probabilities that mean what they say: of the answers given with 90%, nine in ten should be right.
 
-A network that is trained to be as sure as it can be is too sure, and one that is trained with label smoothing is too
-timid. Dividing the scores by one number, the temperature, before softmax mends both and changes no answer. Guo, Pleiss,
-Sun and Weinberger, "On Calibration of Modern Neural Networks" (2017), https://arxiv.org/abs/1706.04599.
+A network is too sure after usual training, and not sure enough after training with label smoothing. Dividing the
+scores by one number, the temperature, before softmax mends both and changes no answer. Guo, Pleiss, Sun and Weinberger,
+"On Calibration of Modern Neural Networks" (2017), https://arxiv.org/abs/1706.04599.
 """
 
 import torch

@@ -85,7 +85,7 @@ def small(small_files: Path, monkeypatch: MonkeyPatch) -> None:
     sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in small_files.iterdir()}
     monkeypatch.setattr(kmnist, "MD5", sums)
     monkeypatch.setattr(kmnist, "RAW", small_files)
-    monkeypatch.setattr(train, "draw_plot", lambda *_: b"a plot")
+    monkeypatch.setattr(train.plot, "draw_plot", lambda *_: b"a plot")
 
 
 @pytest.fixture

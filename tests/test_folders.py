@@ -75,7 +75,7 @@ def test_a_character_in_two_classes_is_named_in_one_line(tmp_path: Path, run: Ru
     for name in ("1.png", "2.png"):
         (characters / "b" / f"copy {name}").write_bytes((characters / "a a" / name).read_bytes())
     done = run("train.py", *quick(tmp_path, "--folder", characters))
-    assert (done.code, done.err.count("one character is in ")) == (0, 1)
+    assert (done.code, done.err.count("have a character in common")) == (0, 1)
 
 
 def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -> None:
@@ -104,14 +104,6 @@ def fill(folder: Path, content: bytes, first: int) -> None:
         (folder / f"{number}.png").write_bytes(content or (folder / "0.png").read_bytes())
 
 
-def make(*names: str) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        for name in names:
-            (folder / name).mkdir()
-
-    return change
-
-
 def leave_one(folder: Path) -> None:
     for name in ("b", "き"):
         shutil.rmtree(folder / name)
@@ -120,23 +112,17 @@ def leave_one(folder: Path) -> None:
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "is no folder of classes"),
     "one class": (leave_one, "has 1 sub-folders"),
-    "too many": (make(*map(str, range(1000))), "has 1003 sub-folders"),
-    "an empty class": (make("c"), "c has no pictures in it"),
-    "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has no different readable characters"),
+    "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
+    "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters, and a class needs"),
-    "an odd name": (make("b\u200b"), "is no name for a class"),
-    "case": (make("A A"), "differ only in case or accents: "),
-    "accents": (make("\u00e9", "e\u0301"), "differ only in case or accents: "),
+    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "is no name for a class"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_FOLDERS)
 def test_bad_folders_are_refused_before_any_training(tmp_path: Path, run: Run, characters: Path, kind: str) -> None:
     change, reason = BAD_FOLDERS[kind]
-    try:
-        change(characters)
-    except FileExistsError:
-        pytest.skip("this disk does not tell such names apart")
+    change(characters)
     done = run("train.py", *quick(tmp_path / "out", "--folder", characters))
     *left_out, line = done.err.splitlines()
     assert all("left out" in line for line in left_out)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 MIDDLES = 1.15  # units, across or along; groups whose middles are nearer than this are joined
+GAP = 0.5  # units; small ones that have more paper around them are not joined
 STROKES, BARE = 2.0, 2.9  # units that join two or three bare strokes alone: い, ハ; lengths that their outline is long
 SMALL = 0.35  # units; smaller ones in the end are no characters
 SPREAD = 1.4  # units; small ones that are further apart beside one character alone are no parts of it: punch holes
@@ -26,21 +27,23 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
     while True:
         count = groups.max() + 1
         ends = np.array([corners[groups == group].min(0) for group in range(count)])
-        sizes = (-ends[:, 2:] - ends[:, :2]).max(1)
-        middles = (ends[:, :2] - ends[:, 2:]) / 2
+        sides, middles = -ends[:, 2:] - ends[:, :2], (ends[:, :2] - ends[:, 2:]) / 2
+        sizes = sides.max(1)
         ranked = np.sort(sizes)
         ranked = ranked[ranked >= ranked[-1 - count // 8] / 2]  # of many, the largest may be several that touch
         unit = ranked[len(ranked) // 2]
-        lengths = np.abs(middles[:, None] - middles).max(2) / unit
+        small = sizes < SMALL * unit
+        steps = np.abs(middles[:, None] - middles) / unit
+        lengths, gaps = steps.max(2), (steps - (sides[:, None] + sides) / 2 / unit).max(2)
         apart = lengths / MIDDLES
         if count <= 3:
             shapes = [np.isin(parts, 1 + np.flatnonzero(groups == group)).astype(np.uint8) for group in range(count)]
             if are_strokes(shapes, sizes):
                 apart = lengths / STROKES
-            small = sizes < SMALL * unit
             if small.sum() == count - 1:
                 far = small & (lengths[:, small].max(1, initial=0) > SPREAD)
                 apart[far] = apart[:, far] = np.inf
+        apart[(gaps > GAP) & (small | small[:, None])] = np.inf
         np.fill_diagonal(apart, np.inf)
         nearest = apart.argmin(1)
         joined = (nearest[nearest] == np.arange(count)) & (apart.min(1) <= 1)
@@ -48,7 +51,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
             break
         names = np.where(joined, np.minimum(np.arange(count), nearest), np.arange(count))
         groups = np.unique(names, return_inverse=True)[1][groups]
-    order = [index for index in reading_order(middles, unit) if sizes[index] >= SMALL * unit]
+    order = [index for index in reading_order(middles, unit) if not small[index]]
     numbers = np.zeros(count, int)
     numbers[order] = np.arange(1, len(order) + 1)
     return np.append(0, numbers[groups])[parts], left_out + count - len(order)

@@ -8,7 +8,6 @@ LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes ar
 SHEET_SIZE = 200  # pixels; enough to see where a sheet ends, too few to see the noise and grain of what it lies on
 SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow changes less than this, an edge more
 LEAST_SHEET = 0.15  # of the picture
-SOLID = 2 / 3  # of a sheet's area, at least, is blank; of a table that shows on two sides of the sheet, half
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
 PAPER_SIZE = 128  # pixels; shadows are smooth
 THIN = 1 / 60  # of a sheet's side: rules are thinner
@@ -34,8 +33,8 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     if paper - darkest < lightest - paper:
         channel = 255 - channel
     ink = cv2.subtract(blank_sheet(channel), channel)
-    whole[there], ruled = (ink, False) if small else without_rules(ink)
-    return whole, ruled
+    whole[there] = ink if small else without_rules(ink)
+    return whole, bool((whole[there] != ink).any())
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -71,16 +70,14 @@ def find_sheet(grey: np.ndarray) -> np.ndarray:
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(smooth, connectivity=4)
     areas = statistics[:, cv2.CC_STAT_AREA]
     areas[0] = 0  # the steps
-    for index in np.argsort(-areas):
-        if areas[index] < LEAST_SHEET * grey.size:
-            break
+    for index in np.argsort(-areas)[: np.count_nonzero(areas > LEAST_SHEET * grey.size)]:
         region = labels == index
         hull = cv2.convexHull(cv2.findNonZero(region.astype(np.uint8)))
         inside = cv2.fillConvexPoly(np.zeros_like(grey), hull, 255)
         beside = grey[cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0]
         alike = np.abs(beside - np.median(grey[region])) < ALIKE * contrast
-        whole = inside[[0, 0, -1, -1], [0, -1, 0, -1]].all()  # the sheet that fills the picture, or a table around one
-        if not whole and areas[index] > SOLID * np.count_nonzero(inside) and alike.sum() <= 0.1 * alike.size:
+        # beside the sheet that fills the picture, and beside a table around one, there is nothing
+        if beside.size and alike.mean() <= 0.1:
             return inside
     return np.full_like(grey, 255)
 
@@ -94,24 +91,22 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
     return cv2.resize(cv2.blur(closed, (side, side))[side:-side, side:-side], grey.shape[::-1])
 
 
-def without_rules(ink: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Take straight thin lines out of ink, H x W, uint8, that run from edge to edge; and tell whether there are any.
+def without_rules(ink: np.ndarray) -> np.ndarray:
+    """Take straight thin lines that run from edge to edge out of ink, H x W, uint8.
 
     Shorter lines are strokes by a fine pen. Where a stroke crosses a rule nothing is taken: the ink is not thin there.
     """
-    whole, breadth = ink, max(3, round(min(ink.shape) * THIN)) | 1
-    nearly_level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
+    breadth = max(3, round(min(ink.shape) * THIN)) | 1
     for _ in ("level", "upright"):
         thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
         width, rules = ink.shape[1], np.zeros_like(ink)
         edge = round(MARGIN * width) + 1
-        lines = cv2.HoughLines(
-            cv2.inRange(thin, FAINTEST_RULE, 255), 1, np.pi / 720, round(LONG * width), **nearly_level
-        )
-        for distance, angle in [] if lines is None else lines.reshape(-1, 2):
+        level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
+        lines = cv2.HoughLines(cv2.inRange(thin, FAINTEST_RULE, 255), 1, np.pi / 720, round(LONG * width), **level)
+        for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))
             if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_RULE:
                 rules = cv2.max(rules, line)
         ink = cv2.transpose(cv2.subtract(ink, rules))
-    return ink, not np.array_equal(ink, whole)
+    return ink

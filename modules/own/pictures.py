@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageStat
 
 from modules.own.characters import label_characters
-from modules.own.paper import WORKING_SIZE, extract_ink
+from modules.own.paper import extract_ink
 
 SIZE = 28  # pixels
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -23,7 +23,7 @@ OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced w
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the area of the ink; more that is fainter is worth a remark
-MOST_CHARACTERS = 200  # on a page; more would be too small in a picture of WORKING_SIZE
+MOST_CHARACTERS = 200  # on a page; more would be too small
 MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
 
@@ -54,34 +54,22 @@ def load_picture(path: Path) -> np.ndarray:
     try:
         if path.stat().st_size > LARGEST_FILE or not path.is_file():
             raise ValueError
-        content = io.BytesIO(path.read_bytes())  # opened by its name, a TIFF that is to be turned comes out garbled
-        picture = Image.open(content, formats=FORMATS)
-        picture.draft(None, (WORKING_SIZE, WORKING_SIZE))  # a larger JPEG is reduced while it is decoded
+        # from memory: opened by its name, a TIFF that is to be turned comes out garbled
+        picture = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
         picture.getexif()
         picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
-        ImageOps.exif_transpose(picture, in_place=True)
-        return to_colours(picture)
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # 16 bits
+            deep = np.asarray(picture)
+            picture = Image.fromarray((deep * (255 / max(deep.max(), 255))).astype(np.uint8))
+        if picture.has_transparency_data:
+            picture = picture.convert("RGBA")
+            light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
+            picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if light else "white"), picture)
+        return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
     except Exception as error:  # of many kinds, as files are broken in many ways
         usual = "no usual picture, or broken or too large: save it as PNG or JPEG"
-        if path.suffix.lower() in (".heic", ".heif"):
-            usual = "a HEIC picture: save it as JPEG"
-        reason = getattr(error, "strerror", None) or usual
-        raise PictureError(f"cannot be read ({reason})") from None
-
-
-def to_colours(picture: Image.Image) -> np.ndarray:
-    """The pixels of a picture of any mode but floats, laid on white paper, or on black where opaque ones are light."""
-    if picture.mode == "F":
-        raise ValueError
-    if picture.mode.startswith("I"):  # 16 bits, or 10, 12 or 14; stretching would make ink of a blank page's noise
-        deep = np.asarray(picture).clip(0)
-        picture = Image.fromarray((deep >> max(0, int(deep.max()).bit_length() - 8)).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        small = np.asarray(picture.resize((64, 64)), np.float32)
-        light = small[..., :3].mean(2).ravel() @ small[..., 3].ravel() > 128 * small[..., 3].sum()
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if light else "white"), picture)
-    return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
+        raise PictureError(f"cannot be read ({getattr(error, 'strerror', None) or usual})") from None
 
 
 def find_characters(picture: np.ndarray) -> Page:
@@ -97,7 +85,7 @@ def find_characters(picture: np.ndarray) -> Page:
         raise PictureError("shows no character: it is full of specks")
     labels, left_out = label_characters(mask)
     scale = max(picture.shape[:2]) / max(ink.shape)
-    characters, boxes = [], []
+    characters, boxes, sizes = [], [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
         x, y, width, height = cv2.boundingRect(own)
@@ -106,16 +94,17 @@ def find_characters(picture: np.ndarray) -> Page:
         light = np.clip((shades - threshold / 2) / (full - threshold / 2), 0, 1).astype(np.float32)
         characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
         boxes.append([round(scale * length) for length in (x, y, width, height)])
-    sizes = [max(box[2:]) for box in boxes]
-    remarks = [f"marks left out: {left_out}"] * bool(left_out) + ["ruled lines left out"] * ruled
+        sizes.append(max(width, height))
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
-    if np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4)) > FAINT * np.count_nonzero(mask):
-        remarks.append("fainter ink left out")
-    if len(boxes) > MOST_CHARACTERS:
-        remarks.append(f"unsure: more than {MOST_CHARACTERS} characters")
-    if max(sizes) > TOUCHING * np.median(sizes):
-        remarks.append("unsure: uneven sizes, as where characters touch")
-    return Page(characters, boxes, left_out, "; ".join(remarks))
+    faint = np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4))
+    remarks = {
+        f"marks left out: {left_out}": left_out > 0,
+        "ruled lines left out": ruled,
+        "fainter ink left out": faint > FAINT * np.count_nonzero(mask),
+        f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
+        "unsure: uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
+    }
+    return Page(characters, boxes, left_out, "; ".join(remark for remark, holds in remarks.items() if holds))
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -33,9 +34,9 @@ def run(
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
+    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
-    filed: tuple[Path, list[Stroke]] | None = None  # the last drawing that was filed, until the next stroke
 
     def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
         nonlocal pen
@@ -43,6 +44,7 @@ def run(
             pen = [(x, y)]
             if x < PAPER:
                 strokes.append(pen)
+                filed.clear()
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
@@ -54,8 +56,6 @@ def run(
     while (key := windows.wait_key()) != "esc":
         if interrupts:
             raise KeyboardInterrupt
-        if strokes:
-            filed = None
         if [len(stroke) for stroke in strokes] == shown and not key:
             continue
         note = ""
@@ -64,21 +64,20 @@ def run(
         elif key == "backspace" and strokes:
             strokes.pop()
         elif key == "backspace" and filed:
-            path, strokes[:] = filed
+            path, strokes[:] = filed.pop()
             path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()  # a class without pictures could not be trained
-            filed, note = None, f"{path.parent.name}/{path.name} is taken back"
+            with suppress(OSError):
+                path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
+            note = f"{path} is taken back"
         elif key == "enter" and strokes:
-            note = save(sheet, free_path(beside, "drawing-"))
-        elif folder and key.isascii() and key.isalnum() and len(key) == 1 and strokes:
-            path = free_path(folder / key)
-            if path.parent.is_dir() and key not in [each.name for each in folder.iterdir()]:
+            note = f"saved as {save(sheet, beside, 'drawing-')}"
+        elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
+            if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                note = save(sheet, path)
-                filed = (path, list(strokes))
+                filed[:] = [(save(sheet, folder / key), strokes.copy())]
                 strokes.clear()
+                note = f"saved as {filed[0][0]}"
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
@@ -105,11 +104,10 @@ def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     try:
         characters = find_characters(sheet).characters
     except PictureError:
-        characters = []
-    if len(characters) == 1:
-        return characters[0], ""
-    remark = "more than one character: press backspace or space"
-    return np.zeros((SIZE, SIZE), np.uint8), remark if characters else "write one character on the left"
+        return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left"
+    if len(characters) > 1:
+        return np.zeros((SIZE, SIZE), np.uint8), "more than one character: press backspace or space"
+    return characters[0], ""
 
 
 def draw_panel(
@@ -130,16 +128,9 @@ def draw_panel(
     return panel
 
 
-def free_path(folder: Path, prefix: str = "") -> Path:
-    """The first numbered name in a folder that is not taken."""
-    return next(path for n in count(1) if not (path := folder / f"{prefix}{n}.png").exists())
-
-
-def save(sheet: np.ndarray, path: Path) -> str:
-    """Write a drawing, and return a line that says where it is, or why it is not."""
-    try:
-        write_whole(path, encode(sheet, ".png"))
-    except OSError as error:
-        return f"cannot write {path} ({error.strerror})"
+def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> Path:
+    """Write a drawing under the first free number in a folder."""
+    path = next(path for number in count(1) if not (path := folder / f"{prefix}{number}.png").exists())
+    write_whole(path, encode(sheet, ".png"))
     print(f"[INFO] drawing saved as {path}")
-    return f"drawing saved as {path}"
+    return path

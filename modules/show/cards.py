@@ -22,16 +22,17 @@ def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, col
     """Write text from `corner`, its baseline's left end, in a font of `size` pixels; smaller or shorter at need."""
     text = text.encode(ENCODING, "replace").decode(ENCODING)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
-    while size > 10 and text_width(text, size) > room:
-        size -= 1
-    while len(text) > 4 and text_width(text, size) > room:
-        middle = len(text) // 2
-        text = f"{text[: middle - 2]}...{text[middle + 2 :]}"
+    while text and cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0] > room:
+        if size > 10:
+            size -= 1
+        else:
+            text = text[1:]  # the end of a path says more than its beginning
     cv2.putText(canvas, text, corner, FONT, size / 32, colour, 1 + size // 25, cv2.LINE_AA)
 
 
-def text_width(text: str, size: int) -> int:
-    return cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0]
+def bordered(picture: np.ndarray, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    """A picture, H x W x 3, with white around it."""
+    return cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
 def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
@@ -39,14 +40,9 @@ def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
     return cv2.cvtColor(cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
 
 
-def strip(images: np.ndarray) -> np.ndarray:
-    """Up to three images, N x 28 x 28, one below the other, as high as a card's picture."""
-    size, gap = 104, 12
-    canvas = np.full((PICTURE, size, 3), 255, np.uint8)
-    for number, image in enumerate(images):
-        top = number * (size + gap)
-        canvas[top : top + size] = enlarge(image, size)
-    return canvas
+def column(images: np.ndarray) -> np.ndarray:
+    """Three images, N x 28 x 28, one below the other, about as high as a card's picture."""
+    return np.vstack([bordered(enlarge(image, 104), 0, 8, 0, 0) for image in images])
 
 
 def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -> np.ndarray:
@@ -62,22 +58,13 @@ def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -
     return canvas
 
 
-def fit(picture: np.ndarray) -> np.ndarray:
-    """Any picture, H x W x 3, inside a square of PICTURE pixels, its aspect kept."""
-    inside = scaled(picture, PICTURE)
-    below, right = PICTURE - inside.shape[0], PICTURE - inside.shape[1]
-    border = (below // 2, below - below // 2, right // 2, right - right // 2)
-    return cv2.copyMakeBorder(inside, *border, cv2.BORDER_CONSTANT, value=(225, 225, 225))
-
-
 def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], note: str = "") -> np.ndarray:
-    """Pictures of equal height, H x W x 3, side by side above a title in colour and a note in grey."""
-    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
-    row = np.hstack([cv2.copyMakeBorder(picture, 0, 0, MARGIN, 0, **white) for picture in pictures])
-    canvas = cv2.copyMakeBorder(row, MARGIN, CAPTION, 0, MARGIN, **white)
-    top = canvas.shape[0] - CAPTION
-    write(canvas, title, (MARGIN, top + 40), 34, colour)
-    write(canvas, note, (MARGIN, top + 72), 22, GREY)
+    """Pictures, H x W x 3, side by side above a title in colour and a note in grey."""
+    height = max(map(len, pictures))
+    row = [bordered(picture, MARGIN, height - len(picture) + CAPTION, MARGIN, 0) for picture in pictures]
+    canvas = bordered(np.hstack(row), 0, 0, 0, MARGIN)
+    write(canvas, title, (MARGIN, MARGIN + height + 40), 34, colour)
+    write(canvas, note, (MARGIN, MARGIN + height + 72), 22, GREY)
     return canvas
 
 
@@ -95,18 +82,16 @@ def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str]
     return card([canvas], f"{len(boxes)} characters (red: unsure)", BLACK, note)
 
 
-def sheet(cards: list[np.ndarray], heading: str) -> np.ndarray:
-    """All cards under one heading, as large as they can be on a screen of 4:3."""
-    height, width = np.max([card.shape[:2] for card in cards], axis=0).tolist()
-    white = {"borderType": cv2.BORDER_CONSTANT, "value": (255, 255, 255)}
-    cards = [cv2.copyMakeBorder(card, 0, height - len(card), 0, width - card.shape[1], **white) for card in cards]
-    shapes = [(columns, math.ceil(len(cards) / columns)) for columns in range(1, len(cards) + 1)]
-    columns, rows = min(shapes, key=lambda shape: max(shape[0] * width / 4, (shape[1] * height + HEADING) / 3))
+def sheet(drawn: list[np.ndarray], heading: str) -> np.ndarray:
+    """All cards under one heading, on a sheet about as wide and as high as a screen of 4:3."""
+    height, width = np.max([card.shape[:2] for card in drawn], axis=0).tolist()
+    columns = min(len(drawn), math.ceil(math.sqrt(len(drawn) * height / width * 4 / 3)))
+    rows = math.ceil(len(drawn) / columns)
     shrink = min(1, LARGEST_SHEET / max(columns * width, rows * height))
-    blank = [np.full_like(cards[0], 255)] * (columns * rows - len(cards))
-    body = build_montages(cards + blank, (round(width * shrink), round(height * shrink)), (columns, rows))[0]
-    canvas = np.full((body.shape[0] + HEADING, max(body.shape[1], 2 * PICTURE), 3), 255, np.uint8)
-    canvas[HEADING:, : body.shape[1]] = body
+    cells = [bordered(card, 0, height - len(card), 0, width - card.shape[1]) for card in drawn]
+    cells += [np.full_like(cells[0], 255)] * (columns * rows - len(drawn))
+    body = build_montages(cells, (round(width * shrink), round(height * shrink)), (columns, rows))[0]
+    canvas = bordered(body, HEADING, 0, 0, max(0, 2 * PICTURE - body.shape[1]))
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas
 
