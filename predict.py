@@ -18,14 +18,12 @@ import torch
 
 from modules import checkpoint, command_line, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, complain_about
-from modules.files import check_writable, write_whole
+from modules.command_line import CommandError, add_number, check_writable, complain_about, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 from modules.own.pictures import PictureError, find_characters, load_picture
 from modules.show import canvas, cards, windows
 from modules.show.layers import draw_layers
-from modules.temperature import probabilities
 
 SAMPLES = 10  # test images
 SURE = 0.95  # below it an answer is called unsure: 1 to 8% of clean characters, about 60% of what cannot be read
@@ -67,7 +65,7 @@ def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Ten
     """The probability of each class for uint8 images, N x 1 x 28 x 28: N x classes, on the CPU."""
     device = next(model.parameters()).device
     log_probs = torch.cat([model(pixels(batch.to(device))) for batch in images.split(EVALUATION_BATCH)])
-    return probabilities(log_probs, temperature).cpu()
+    return (log_probs / temperature).softmax(1).cpu()
 
 
 def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
@@ -82,14 +80,14 @@ def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled | 
     if args.folder:
         print(f"[INFO] loading the pictures in {args.folder}...")
         classes, training, test = folders.load(args.folder)
-        if odd := set(classes) ^ set(saved["classes"]):
-            raise CommandError(f"{args.folder} and {args.model} have different classes: only one has {min(odd)}")
-        return training, test
-    if saved["classes"] != kmnist.CLASSES:
-        text = f"{args.model} was trained on pictures in the folder {saved['dataset']}"
-        raise CommandError(f"{text}: name the folder with --folder, or single pictures with --image")
-    print("[INFO] loading the KMNIST test dataset...")
-    return kmnist.load("train") if args.mistakes else None, kmnist.load("t10k")
+    else:
+        print("[INFO] loading the KMNIST test dataset...")
+        training = kmnist.load("train") if args.mistakes else None
+        classes, test = kmnist.CLASSES, kmnist.load("t10k")
+    if classes != saved["classes"]:
+        text = f"{args.model} was trained on {saved['dataset']}, which has other classes than {args.folder or 'KMNIST'}"
+        raise CommandError(f"{text}: name its folder with --folder, or pictures with --image")
+    return training, test
 
 
 def classify_test_set(

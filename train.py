@@ -22,8 +22,7 @@ from tqdm import tqdm
 from modules import checkpoint, command_line, kmnist, plot
 from modules.augment import warp
 from modules.batches import EVALUATION_BATCH, Images, divide
-from modules.command_line import CommandError, add_number
-from modules.files import check_writable, write_whole
+from modules.command_line import CommandError, add_number, check_writable, write_whole
 from modules.lenet import LeNet
 from modules.temperature import calibrated_loss, choose_temperature
 
@@ -85,8 +84,7 @@ def train_epoch(
 ) -> tuple[float, float]:
     """Train on every image once; returns the mean loss and the accuracy of the answers given on the way."""
     loss_function = nn.NLLLoss()
-    # sums stay on the device: an .item() in the loop would make each step wait for it
-    total_loss, correct = torch.zeros(2, device=args.device).unbind()
+    total_loss = correct = 0  # become tensors on the device: an .item() in the loop would make each step wait for it
     model.train()
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
         if args.augment:

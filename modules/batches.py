@@ -1,7 +1,7 @@
 """A Dataset that hands a DataLoader whole batches, and a division of images by their content.
 
-The tutorial's Dataset sends each image through PIL and ToTensor, which takes 25 us an image. Here a batch is one
-indexing operation on a tensor, 1 us an image, and the pixels are the same to the bit.
+The tutorial's Dataset sends each image through PIL and ToTensor, in 25 us. Here a batch is one indexing operation on a
+tensor, 1 us an image, and the pixels are the same to the bit.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 class Images(Dataset):
-    """Images, N x C x H x W, uint8, and their labels, N, int64, which stay on one device."""
+    """Images, N x C x H x W, uint8, and their labels, N, int64, on a device."""
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> None:
         self.images = images.to(device)

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from modules.command_line import CommandError
-from modules.files import write_whole
+from modules.command_line import CommandError, write_whole
 from modules.lenet import LeNet
 
 FORMAT, VERSION = "lenet-kuzushiji", 1

@@ -23,7 +23,7 @@ def draw_plot(
     """The bytes of a picture file (its ending ".png", ".svg" ...) with the curves and the confusions of a run.
 
     `confusion` tells how many test images of class i (row) were read as class j (column). `augmented`: the training
-    images are warped, and harder than those of the validation.
+    images are warped, so they are harder to read.
     """
     installed = font_manager.get_font_names()
     fonts = [name for name in FONTS if name in installed]

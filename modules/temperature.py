@@ -26,8 +26,3 @@ def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:
 def calibrated_loss(log_probs: torch.Tensor, labels: torch.Tensor, temperature: float) -> float:
     """The mean of -log(probability of the right class) at a temperature."""
     return functional.cross_entropy(log_probs / temperature, labels).item()
-
-
-def probabilities(log_probs: torch.Tensor, temperature: float) -> torch.Tensor:
-    """The probability of each class, N x classes, at a temperature."""
-    return (log_probs / temperature).softmax(1)

@@ -13,7 +13,7 @@ from pytest import MonkeyPatch
 from torch import nn
 
 import train
-from modules import checkpoint, files, kmnist
+from modules import checkpoint, command_line, kmnist
 from tests.conftest import ROOT, Run, posix, quick
 
 pytestmark = pytest.mark.usefixtures("small")
@@ -147,7 +147,7 @@ def test_a_full_disk_keeps_the_old_model(pretrained: Path, run: Run, monkeypatch
         raise OSError(28, "No space left on device")
 
     old = pretrained.read_bytes()
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(command_line.os, "fsync", full)
     line = f"train.py: error: {pretrained}: No space left on device\n"
     assert run("train.py", *quick(pretrained.parent, "-m", pretrained))[::2] == (1, line)
     assert [path.read_bytes() for path in pretrained.parent.iterdir()] == [old]

@@ -1,18 +1,16 @@
-"""Which parts of the ink are one character: those that lie close together, measured by how large characters are there.
+"""Which parts of the ink are one character: those whose middles are nearer than a character is large.
 
-People write characters side by side, so their middles are further apart than a character is large; the middles of its
-parts are nearer. The unit of all lengths is the median longer side of a picture's larger groups of parts, those of at
-least half the largest; it grows while parts are joined.
+The unit of all lengths is the median longer side of a picture's larger groups of parts, those of at least half the
+largest. It grows while parts are joined.
 """
 
 import cv2
 import numpy as np
 
-MIDDLES = 1.15  # units, across or along; groups whose middles are nearer than this are joined
-GAP = 0.5  # units; small ones that have more paper around them are not joined
+MIDDLES = 1.15  # units, across or along; groups whose middles are nearer are joined
 STROKES, BARE = 2.0, 2.9  # units that join two or three bare strokes alone: い, ハ; lengths that their outline is long
-SMALL = 0.35  # units; smaller ones in the end are no characters
-SPREAD = 1.4  # units; small ones that are further apart beside one character alone are no parts of it: punch holes
+SMALL, GAP = 0.35, 0.5  # units; smaller groups are no characters; a wider gap keeps them out of others
+SPREAD = 1.4  # units; small groups further apart, beside one character alone, are no parts of it: punch holes
 PAGE = 6  # parts; where there are more, thin ink is not print but characters by another pen
 FINE, DUST = 0.4, 0.25  # of the pen's breadth: thinner ink is print; of its square: what has less area is dust
 

@@ -1,7 +1,6 @@
 """People's own characters: a folder with one sub-folder of pictures for each class, named as the class.
 
-The layout is that of torchvision's ImageFolder: classes in sorted order, and pictures in deeper folders count. Each
-picture goes through `pictures.py`, as one that is shown to predict.py does, so training sees what predict.py will see.
+The layout is that of torchvision's ImageFolder: classes in sorted order, and pictures in deeper folders count.
 """
 
 import os

@@ -59,8 +59,8 @@ def lone_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
 def find_sheet(grey: np.ndarray) -> np.ndarray:
     """Which pixels of a grey picture, H x W, uint8, are the sheet's, 255 or 0; all where no edge of it is seen.
 
-    A sheet is the convex hull of pixels that lead to each other without a step in brightness and fill most of it; a
-    corner of the picture is beside it, and what is beside it has another shade.
+    A sheet is the convex hull of pixels that lead to each other without a step in brightness. What is beside it has
+    another shade.
     """
     contrast = int(grey.max()) - int(grey.min())
     wider = cv2.copyMakeBorder(grey, 5, 5, 5, 5, cv2.BORDER_REPLICATE)  # what goes on beyond the picture is no line

@@ -1,8 +1,7 @@
-"""People's own pictures of a character, brought to what the network was trained on.
+"""People's own pictures of characters, each brought to what the network was trained on.
 
-A KMNIST image shows one character, light on dark, centred, and enlarged until its longer side fills the frame: of the
-60,000 training images 97% have ink that spans at least 27 of the 28 pixels, and its middle is within half a pixel of
-the middle of the frame in 97% (ink: above 64 of 255). The ink is broad: over a tenth of the frame in 98%.
+A KMNIST image shows one character, light on dark, centred, its longer side as long as the frame's: within a pixel in
+97% of the 60,000 training images (ink: above 64 of 255). The ink is broad: over a tenth of the frame in 98%.
 """
 
 import io
@@ -29,7 +28,6 @@ TOUCHING = 1.8  # of a page's median size: two characters, or more
 
 # those that Pillow reads without help from other programs; AVIF needs a recent Pillow
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]
-Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
@@ -73,10 +71,7 @@ def load_picture(path: Path) -> np.ndarray:
 
 
 def find_characters(picture: np.ndarray) -> Page:
-    """Find the characters in a picture, H x W x 3, uint8, and frame each as KMNIST frames its characters.
-
-    The ink may be darker than its paper or lighter. Raises PictureError where there is none.
-    """
+    """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter. Raises PictureError."""
     ink, ruled = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from modules.files import write_whole
+from modules.command_line import write_whole
 from modules.own.pictures import SIZE, PictureError, find_characters
 from modules.show import windows
 from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
@@ -28,9 +28,8 @@ def run(
 ) -> None:
     """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
 
-    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8, light on dark; below
-    `sure`, the answer is called unsure. With a `folder`, a letter or digit key files the drawing there, as a picture of
-    the class of that name.
+    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8; below `sure`, it is
+    unsure. With a `folder`, a letter or digit key files the drawing there, in the class of that name.
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
