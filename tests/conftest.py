@@ -3,8 +3,7 @@
 Nothing slow is imported on top: pytest's first process, which only hands the tests out, reads this file too.
 """
 
-import gzip
-import hashlib
+import functools
 import importlib
 import os
 import shutil
@@ -62,29 +61,21 @@ def denied(path: Path = Path(), *_: object, **__: object) -> None:
     raise PermissionError(13, "Permission denied", str(path))
 
 
-@pytest.fixture(scope="session")
-def small_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first images and labels of KMNIST in files like the official ones."""
+@functools.cache
+def first_images(part: str) -> tuple:
+    """The first images and labels of KMNIST."""
     from modules import kmnist
 
-    folder = tmp_path_factory.mktemp("raw")
-    for name in kmnist.MD5:
-        count, (header, size) = SMALL[name.split("-")[0]], (16, 784) if "images" in name else (8, 1)
-        with gzip.open(kmnist.RAW / name) as whole:
-            content = whole.read(header + size * count)
-        (folder / name).write_bytes(gzip.compress(content[:4] + count.to_bytes(4, "big") + content[8:], 1))
-    return folder
+    return tuple(values[: SMALL[part]] for values in kmnist.load(part))
 
 
 @pytest.fixture
-def small(small_files: Path, monkeypatch: MonkeyPatch) -> None:
+def small(monkeypatch: MonkeyPatch) -> None:
     """Make KMNIST small, and draw no plots, which would take most of a quick run's time."""
     import train
     from modules import kmnist
 
-    sums = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in small_files.iterdir()}
-    monkeypatch.setattr(kmnist, "MD5", sums)
-    monkeypatch.setattr(kmnist, "RAW", small_files)
+    monkeypatch.setattr(kmnist, "load", {part: first_images(part) for part in SMALL}.get)
     monkeypatch.setattr(train.plot, "draw_plot", lambda *_: b"a plot")
 
 
@@ -95,11 +86,10 @@ def pretrained(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def characters(small_files: Path, tmp_path: Path) -> Path:
+def characters(tmp_path: Path) -> Path:
     """A folder of three classes, eight PNG pictures each."""
-    content = gzip.decompress((small_files / "t10k-images-idx3-ubyte.gz").read_bytes())
-    images, folder = np.frombuffer(content, np.uint8, offset=16).reshape(-1, 28, 28), tmp_path / "my characters"
-    for index, image in enumerate(images[:24]):
+    folder = tmp_path / "my characters"
+    for index, image in enumerate(first_images("t10k")[0][:24, 0].numpy()):
         save_picture(folder / ("b", "a a", "き")[index % 3] / f"{index // 3}.png", 255 - image)
     return folder
 

@@ -52,35 +52,6 @@ def turned(page: np.ndarray, degrees: float, size: int, shift: int, beside: Colo
     return cv2.warpAffine(page, turn, (size, size), borderValue=beside)
 
 
-def black_on_white(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return somewhere(image, paper(300, 300, WHITE), numbers)
-
-
-def filling_the_frame(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return somewhere(image, paper(112, 112), numbers, 112)
-
-
-def small_on_a_page(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return somewhere(image, paper(700, 500), numbers, 60)
-
-
-def tiny(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return somewhere(image, paper(64, 200, WHITE), numbers, 28)
-
-
-def photograph(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return photographed(somewhere(image, paper(600, 800), numbers, 260, BLUE_INK), numbers)
-
-
-def chalk_on_green(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return photographed(somewhere(image, paper(300, 500, (60, 90, 50)), numbers, 180, WHITE), numbers)
-
-
-def red_on_green(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    """The red as bright as the green."""
-    return photographed(somewhere(image, paper(400, 400, (60, 115, 40)), numbers, pen=(39, 39, 214)), numbers)
-
-
 def table_at_one_side(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     page, broad = somewhere(image, paper(360, 360), numbers), numbers.randint(20, 120)
     sides = np.roll([broad, 0, 0, 0], numbers.randint(4)).tolist()
@@ -122,10 +93,6 @@ def sloping_dark_rules(image: np.ndarray, numbers: np.random.RandomState) -> np.
     return photographed(turned(page, numbers.uniform(-2, 2), 360, -20, WHITE), numbers)
 
 
-def squared_paper(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    return photographed(somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), numbers), numbers)
-
-
 def practice_box(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
     """One box of three, with a cross in it."""
     page = paper(300, 800)
@@ -141,9 +108,33 @@ def print_below(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray
     return cv2.putText(page, "KMNIST no. 17", (30, 290), cv2.FONT_HERSHEY_SIMPLEX, 0.9, BLACK, 2, cv2.LINE_AA)
 
 
-KINDS: list[Kind] = [black_on_white, filling_the_frame, small_on_a_page, tiny, photograph, chalk_on_green]
-KINDS += [red_on_green, table_at_one_side, corner_of_a_desk, sheet_on_a_dark_table, bar_of_a_scanner, punch_holes]
-KINDS += [blue_rules_and_a_red_margin, sloping_dark_rules, squared_paper, practice_box, print_below]
+KINDS: dict[str, Kind] = {
+    "black on white": lambda image, numbers: somewhere(image, paper(300, 300, WHITE), numbers),
+    "filling the frame": lambda image, numbers: somewhere(image, paper(112, 112), numbers, 112),
+    "small on a page": lambda image, numbers: somewhere(image, paper(700, 500), numbers, 60),
+    "tiny": lambda image, numbers: somewhere(image, paper(64, 200, WHITE), numbers, 28),
+    "photograph": lambda image, numbers: photographed(
+        somewhere(image, paper(600, 800), numbers, 260, BLUE_INK), numbers
+    ),
+    "chalk on green": lambda image, numbers: photographed(
+        somewhere(image, paper(300, 500, (60, 90, 50)), numbers, 180, WHITE), numbers
+    ),
+    "red on green, as bright": lambda image, numbers: photographed(
+        somewhere(image, paper(400, 400, (60, 115, 40)), numbers, pen=(39, 39, 214)), numbers
+    ),
+    "squared paper": lambda image, numbers: photographed(
+        somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), numbers), numbers
+    ),
+    "table at one side": table_at_one_side,
+    "corner of a desk": corner_of_a_desk,
+    "sheet on a dark table": sheet_on_a_dark_table,
+    "bar of a scanner": bar_of_a_scanner,
+    "punch holes": punch_holes,
+    "blue rules and a red margin": blue_rules_and_a_red_margin,
+    "sloping dark rules": sloping_dark_rules,
+    "practice box": practice_box,
+    "print below": print_below,
+}
 
 
 def page(images: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -2,19 +2,25 @@
 
 from pathlib import Path
 
-import pytest
-import torch
 from pytest import MonkeyPatch
+from torchvision import datasets
+from torchvision.datasets import KMNIST
 
 from tests import benchmark
 
 
-@pytest.mark.usefixtures("small")
+def small(*args: object, **more: object) -> datasets.KMNIST:
+    data = KMNIST(*args, **more)
+    data.data, data.targets = data.data[:400], data.targets[:400]
+    return data
+
+
 def test_the_plain_loop_trains_and_a_command_is_measured(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setattr(datasets, "KMNIST", small)
     benchmark.unpack(tmp_path)
     model, script = tmp_path / "m.pth", tmp_path / "script.py"
-    benchmark.plain_loop(str(tmp_path), 1, torch.device("cpu"), model, tmp_path / "p.png")
+    benchmark.plain_loop(str(tmp_path), 1, "cpu", model, tmp_path / "p.png")
     assert model.stat().st_size > 10_000
     script.write_text("print('[INFO] total time taken to train the model: 1.25s', flush=True)")
     assert benchmark.measure([str(script)])["training"] == 1.25

@@ -1,7 +1,9 @@
 """KMNIST's files, pixels, split and warp, the network, its temperature, and what training on all of it reaches."""
 
 import argparse
+import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from modules.batches import pixels
 from modules.lenet import LeNet
 from modules.temperature import choose_temperature
 from tests.benchmark import unpack
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, quick
 
 
 def test_one_epoch_reaches_95_percent_and_draws_its_plot(tmp_path: Path, run: Run) -> None:
@@ -51,6 +53,22 @@ def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path)
         assert torch.equal(labels, official.targets)
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     assert torch.equal(pixels(torch.from_numpy(levels)), ToTensor()(levels)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"), [*zip(kmnist.MD5, [lambda path: os.truncate(path, 99), Path.unlink] * 2, strict=True)]
+)
+def test_bad_data_is_one_line_that_says_how_to_get_it_back(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: object
+) -> None:
+    shutil.copytree(kmnist.RAW, tmp_path, dirs_exist_ok=True)
+    spoil(tmp_path / name)
+    monkeypatch.setattr(kmnist, "RAW", tmp_path)
+    done = run("train.py", *quick(tmp_path / "out"))
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert done.err.startswith(f"train.py: error: {tmp_path / name} ")
+    assert "git checkout -- data" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_split_uses_every_image_once_and_0_75_is_the_tutorials() -> None:
