@@ -149,24 +149,10 @@ def page(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def strokes(image: np.ndarray) -> list[list[tuple[int, int]]]:
-    """A character, 28 x 28, uint8, as a pen would write it on a sheet of 600 x 600: its thinned lines, one by one."""
-    fine, length, shortest = 4, 5, 6
+    """A character, 28 x 28, uint8, as a pen would write it on 600 x 600: along its thinned lines and back."""
+    fine, shortest = 4, 12  # shorter lines are thinning's leftovers
     enlarged = cv2.resize(np.pad(image, 2), None, fx=fine, fy=fine, interpolation=cv2.INTER_CUBIC)
     thin = cv2.ximgproc.thinning(np.where(enlarged > 100, 255, 0).astype(np.uint8))
-    left = {(int(x), int(y)) for y, x in np.argwhere(thin)}
-
-    def around(x: int, y: int) -> list[tuple[int, int]]:
-        return [place for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (place := (x + dx, y + dy)) in left]
-
-    lines = []
-    while left:
-        line = [min(left, key=lambda place: len(around(*place)))]  # an end, where there is one
-        left.remove(line[0])
-        while onward := around(*line[-1]):
-            x, y = 2 * np.array(line[-1]) - line[max(0, len(line) - length)]  # straight ahead
-            line.append(min(onward, key=lambda place: (place[0] - x) ** 2 + (place[1] - y) ** 2))
-            left.remove(line[-1])
-        if len(line) >= shortest or not lines:  # shorter ones are thinning's leftovers
-            lines.append(line)
-    scale = 480 / (32 * fine)
-    return [[(round(60 + scale * x), round(60 + scale * y)) for x, y in line] for line in lines]
+    ways, _ = cv2.findContours(thin, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    ways = [60 + way[:, 0] * 480 / (32 * fine) for way in ways if len(way) > shortest]
+    return [[(round(x), round(y)) for x, y in way.tolist()] for way in ways]

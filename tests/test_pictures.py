@@ -126,22 +126,14 @@ def drawn(size: int, *lines: list[tuple[int, int]], pen: int = 20) -> np.ndarray
     return cv2.polylines(page, [np.array(line) for line in lines], False, (0, 0, 0), pen)
 
 
-def test_fine_lines_are_made_as_broad_as_a_brush() -> None:
-    cross = drawn(600, [(100, 100), (500, 480)], [(500, 100), (100, 480)], pen=2)
-    assert first(cross).mean() / 255 > 0.08
+ONE = [(2, [(40, 100), (360, 105)]), (4, [(40, 100), (45, 370)]), (2, [(90, 90), (300, 300)], [(300, 90), (90, 300)])]
+ONE += [(20, [(90, 100), (110, 300)], [(230, 120), (240, 260)]), (20, [(80, 90), (300, 90)], [(70, 220), (320, 230)])]
 
 
-@pytest.mark.parametrize(
-    ("lines", "pen"),
-    [
-        ([[(90, 100), (110, 300)], [(230, 120), (240, 260)]], 20),
-        ([[(80, 90), (300, 90)], [(70, 220), (320, 230)]], 20),
-        ([[(40, 100), (360, 105)]], 4),
-        ([[(40, 100), (45, 370)]], 4),
-    ],
-)
-def test_one_stroke_is_a_character_and_no_rule_and_two_are_one_character(lines: list, pen: int) -> None:
-    assert len(pictures.find_characters(drawn(400, *lines, pen=pen)).characters) == 1
+@pytest.mark.parametrize(("pen", "lines"), [(pen, lines) for pen, *lines in ONE])
+def test_a_stroke_is_a_character_and_two_are_one_as_broad_as_a_brushs(pen: int, lines: list) -> None:
+    (character,) = pictures.find_characters(drawn(400, *lines, pen=pen)).characters
+    assert character.mean() / 255 > 0.08
 
 
 def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> None:

@@ -89,7 +89,6 @@ def test_the_plot_has_curves_and_a_confusion_matrix_that_can_be_read(
     monkeypatch: MonkeyPatch, count: int, mistakes: int, rate: float
 ) -> None:
     figures, savefig = [], Figure.savefig
-
     monkeypatch.setattr(Figure, "savefig", lambda *args, **more: figures.append(args[0]) or savefig(*args, **more))
     classes = [f"{number} か $ \u037f and a long name" for number in range(count)]
     confusion = 100 * np.eye(count, dtype=int)
