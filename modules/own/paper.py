@@ -5,11 +5,10 @@ import numpy as np
 
 WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SHEET_SIZE = 200  # pixels; enough to see where a sheet ends, too few to see the noise and grain of what it lies on
 SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow changes less than this, an edge more
 LEAST_SHEET = 0.15  # of the picture
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
-PAPER_SIZE = 128  # pixels; shadows are smooth
+PAPER_SIZE = 128  # pixels; enough to see a sheet and its shadows, too few to see noise and grain
 THIN = 1 / 60  # of a sheet's side: rules are thinner
 STEEPEST = 0.1  # radians that rules may slope
 LONG = 0.6  # of a sheet's side: rules are longer
@@ -46,11 +45,10 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
 
 def lone_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
     """The sheet of paper in a picture, H x W x 3, cut out, and where it was; what shows beside it becomes paper."""
-    small = scaled(picture, min(SHEET_SIZE, max(picture.shape[:2])))
+    small = scaled(picture, min(PAPER_SIZE, max(picture.shape[:2])))
     inside = find_sheet(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-    size = picture.shape[1::-1]
-    paper = cv2.resize(cv2.inpaint(small, 255 - inside, 3, cv2.INPAINT_TELEA), size)
-    inside = cv2.inRange(cv2.resize(inside, size), 255, 255)
+    paper = np.median(small[inside > 0], axis=0).astype(np.uint8)
+    inside = cv2.inRange(cv2.resize(inside, picture.shape[1::-1]), 255, 255)
     x, y, width, height = cv2.boundingRect(inside)
     there = np.s_[y : y + height, x : x + width]
     return np.where(inside[..., None], picture, paper)[there], there
@@ -86,9 +84,8 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
     """The paper of a picture, H x W, uint8, with its shadows and without the dark ink on it."""
     reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
     side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
-    padded = cv2.copyMakeBorder(reduced, side, side, side, side, cv2.BORDER_REPLICATE)
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.resize(cv2.blur(closed, (side, side))[side:-side, side:-side], grey.shape[::-1])
+    closed = cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return cv2.resize(cv2.blur(closed, (side, side)), grey.shape[::-1])
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
