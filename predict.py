@@ -10,6 +10,7 @@ beside the model. --layers shows what happens inside the network.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import torch
 
 from modules import checkpoint, command_line, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, check_writable, complain_about, write_whole
+from modules.command_line import CommandError, add_number, check_writable, complain, complain_about, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 from modules.own.pictures import PictureError, find_characters, load_picture
@@ -53,11 +54,17 @@ def parse_args() -> argparse.Namespace:
     if args.folder and args.image:
         parser.error("argument --folder: not allowed with --image")
     args.image = [file for path in args.image for file in folders.find_pictures(path)]
+    if args.draw and args.folder:
+        check_writable(args.folder / "drawing.png", ENDINGS)
     if args.output:
         check_writable(args.output, ENDINGS, args.folder)
-        if args.output.resolve() in [path.resolve() for path in args.image]:
+        if any(is_same(path, args.output) for path in args.image):
             parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
     return args
+
+
+def is_same(path: Path, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 @torch.inference_mode()
@@ -85,8 +92,8 @@ def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled | 
         training = kmnist.load("train") if args.mistakes else None
         classes, test = kmnist.CLASSES, kmnist.load("t10k")
     if classes != saved["classes"]:
-        text = f"{args.model} was trained on {saved['dataset']}, which has other classes than {args.folder or 'KMNIST'}"
-        raise CommandError(f"{text}: name its folder with --folder, or pictures with --image")
+        text = f"{args.folder or 'KMNIST'} has other classes than {args.model}, trained on {saved['dataset']}"
+        raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
     return training, test
 
 
@@ -133,7 +140,8 @@ def classify_pictures(
     """Print what is read in people's own pictures; returns a card for each of the first, and the faults of others."""
     drawn, faults = [], []
     for path in args.image:
-        if path == args.output:  # an earlier run's sheet
+        if args.output and is_same(path, args.output):
+            complain(f"{path} is where the sheet goes; it is left out", "warning")
             continue
         try:
             picture = load_picture(path)
@@ -152,6 +160,8 @@ def classify_pictures(
             continue
         note = "; ".join(filter(None, [str(path), page.remarks]))
         if several:
+            if args.layers:
+                complain(f"{path} has several characters, and --layers shows one alone", "warning")
             drawn.append(cards.page(picture, page.boxes, answers, names, SURE, note))
             continue
         image, chances = page.characters[0], answers[0]
@@ -177,7 +187,7 @@ def main() -> None:
         if args.draw:
             raise CommandError("--draw opens a window, and there is no screen for it", code=1)
         args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
-        check_writable(args.output, ENDINGS)
+        check_writable(args.output, ENDINGS, args.folder)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
     names = saved["classes"]

@@ -107,9 +107,12 @@ def train_epoch(
 
 @torch.inference_mode()
 def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tensor, torch.Tensor]:
-    """Mean loss, accuracy, and the log-probabilities, N x classes, and labels of all images, without training."""
+    """Without training: the mean loss, the accuracy, and all log-probabilities, N x classes, and labels, N."""
     model.eval()
-    log_probs, labels = zip(*((model(images), labels) for images, labels in loader), strict=True)
+    log_probs, labels = [], []
+    for images, batch_labels in loader:
+        log_probs.append(model(images))
+        labels.append(batch_labels)
     log_probs, labels = torch.cat(log_probs), torch.cat(labels)
     accuracy = (log_probs.argmax(1) == labels).float().mean().item()
     return nn.NLLLoss()(log_probs, labels).item(), accuracy, log_probs, labels
@@ -118,7 +121,7 @@ def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tens
 def train(
     model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: argparse.Namespace, about: dict
 ) -> Exception | KeyboardInterrupt | None:
-    """Train for all epochs, and save the model and what is known `about` it after each, its curves among it.
+    """Train for all epochs; after each, save the model together with `about`, to which its curves are added.
 
     After Ctrl-C or a loss that is not finite, the model has the weights of the last complete epoch. Returns the reason.
     """
@@ -127,7 +130,7 @@ def train(
     scheduler = None
     if args.one_cycle:
         scheduler = OneCycleLR(optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(train_loader))
-    history = about["history"] = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
+    history = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
     try:
         for epoch in range(1, args.epochs + 1):
@@ -136,17 +139,17 @@ def train(
             if not math.isfinite(train_loss + val_loss):
                 raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
             values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
-            for curve, value in zip(history.values(), values, strict=True):
-                curve.append(value)
-            checkpoint.save(args.model, model, **about)
+            history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
+            checkpoint.save(args.model, model, **about | {"history": history})
+            about["history"] = history  # of what is saved: Ctrl-C may come in between
 
             print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
             print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
             print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
     except (CommandError, KeyboardInterrupt) as reason:
-        if not history["lr"]:
+        if "history" not in about:
             raise
-        print(f"[INFO] ended early: keeping the weights of epoch {len(history['lr'])}")
+        print(f"[INFO] ended early: keeping the weights of epoch {len(about['history']['lr'])}")
         model.load_state_dict(checkpoint.load(args.model)[0].state_dict())
         return reason
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
@@ -186,7 +189,7 @@ def main() -> None:
 
     print("[INFO] training the network...")
     reason = train(model, train_loader, val_loader, args, about)
-    val_loss, val_acc, log_probs, labels = evaluate(model, val_loader)
+    val_loss, _, log_probs, labels = evaluate(model, val_loader)
     temperature = about["temperature"] = choose_temperature(log_probs, labels)
     calibrated = calibrated_loss(log_probs, labels, temperature)
     print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")
@@ -199,9 +202,9 @@ def main() -> None:
     write_whole(args.plot, picture)
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 
-    guessing = labels.bincount().max().item() / len(labels)  # always the commonest class
-    margin = 2 * math.sqrt(guessing * (1 - guessing) / len(labels))  # two standard errors
-    if max(val_acc, about["history"]["train_acc"][-1]) < guessing + margin:
+    guessing = (training[1].bincount().max() / len(training[1])).item()  # always the commonest class
+    margin = 2 * math.sqrt(guessing * (1 - guessing) / len(train_set))  # two standard errors
+    if about["history"]["train_acc"][-1] < guessing + margin:
         print(f"[INFO] it learned nothing, but guesses. Try another --lr than {args.lr:g}, or more --epochs")
     if reason:
         raise reason

@@ -40,7 +40,7 @@ class Images(Dataset):
 
 
 def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:
-    """Indices of two parts, the second with `share` of each class's different images, at least one and never all.
+    """Split each class in two; the second part gets `share` of its different images, at least one and never all.
 
     A hash of its pixels gives each image of a class its place, and the second part is the beginning of that order. So
     an image that is added or removed moves at most its neighbours at the border, and equal images are never parted.

@@ -44,10 +44,10 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     except RuntimeError as error:
         reason = str(error).split("\n\t")[-1]
         raise CommandError(f"{path} does not fit the network in modules/lenet.py ({reason})") from None
-    # the tolerance is for other devices and precisions; another activation function differs by 1 and more
+    # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
     if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, {"temperature": 1.0, **saved}  # files of earlier versions have none
+    return model, {"temperature": 1.0, **saved}  # it has none before training has ended
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def read_file(path: Path) -> dict[str, Any]:
             if any(entry.compress_type for entry in archive.infolist()) or archive.testzip():
                 raise zipfile.BadZipFile
         saved = torch.load(path, map_location="cpu", weights_only=True)
-        names = [saved["dataset"], *saved["classes"]]
+        names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
         if (saved["format"], saved["version"]) != (FORMAT, VERSION) or not all(map(str.isprintable, names)):
             raise ValueError
     except OSError as error:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -66,14 +67,15 @@ def check_writable(path: Path, endings: list[str], pictures: Path | None = None)
 
     A place in the folder `pictures` is refused, too: the file would be taken for a picture there.
     """
+    target = Path(os.path.realpath(path))  # of a symbolic link
     try:
         if path.suffix.lower() not in endings:
             raise OSError(f"its name must end in {' '.join(endings)}")
-        if pictures and path.resolve().is_relative_to(pictures.resolve()):
+        if pictures and target.is_relative_to(os.path.realpath(pictures)):
             raise OSError("it would lie among the pictures: choose another place")
-        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
             raise OSError("it is write-protected, or no ordinary file")
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        folder = next(parent for parent in target.parents if parent.exists())
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -85,8 +87,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A kill or a full disk at any moment leaves the old file or the new one. Raises OSError, which names the file.
     """
-    target = path.resolve()  # a symbolic link stays one: the file that it points to is replaced
-    temporary = target.with_name(f".{os.getpid()}.part")  # no other process of this machine uses this name
+    target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
+    temporary = target.with_name(f".{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -99,7 +101,8 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def complain(message: object, kind: str = "error") -> None:
@@ -136,7 +139,9 @@ def run(main: Callable[[], None]) -> int:
             raise
         complain(f"{error.filename}: {error.strerror}")
         return 1
-    except (MemoryError, torch.OutOfMemoryError):
+    except RuntimeError as error:
+        if "allocate" not in str(error):  # torch's word where memory is short
+            raise
         complain("not enough memory: try another --device, or a smaller --batch-size in training")
         return 1
     return 0

@@ -28,7 +28,7 @@ Labelled = tuple[torch.Tensor, torch.Tensor]  # images, N x 1 x 28 x 28, uint8, 
 
 def load(part: str) -> Labelled:
     """The images and labels of a part: "train" (60,000) or "t10k" (10,000). Raises CommandError."""
-    # behind headers of 16 and 8 bytes
+    # skip the headers of 16 and 8 bytes
     images = np.frombuffer(verified_content(f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(verified_content(f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
     return torch.tensor(images).view(-1, 1, 28, 28), torch.tensor(labels, dtype=torch.int64)

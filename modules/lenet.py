@@ -9,7 +9,7 @@ from torch import nn
 
 
 class LeNet(nn.Module):
-    """Two convolutions and two fully connected layers for images of 28 x 28 and `numChannels`, 1 for grey.
+    """Two convolutions and two fully connected layers for 28 x 28 images with `numChannels` channels, 1 for grey.
 
     The parameter names and the attribute names are the tutorial's, so that its weights load key for key.
     """

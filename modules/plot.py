@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 ENDINGS = [".eps", ".jpeg", ".jpg", ".pdf", ".png", ".ps", ".svg", ".svgz", ".tif", ".tiff", ".webp"]
-# the first has no kana or kanji; of the others each system has one or none
+# the first has no kana or kanji; each system has at most one of the others
 FONTS = ["DejaVu Sans", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "MS Gothic", "IPAGothic", "IPAexGothic"]
 LONGEST = 24  # characters of a name
 MOST_COUNTS = 15  # classes up to which a number fits into each cell of the confusion matrix

@@ -66,9 +66,9 @@ def test_names_in_any_script_deeper_folders_and_files_left_out(
     done = run("predict.py", "-m", model, "--folder", characters)
     assert (done.code, len(re.findall("ground truth label: (?:a a|für|き), ", done.out))) == (0, 6)
     done = run("predict.py", "-m", model)
-    assert (done.code, "my characters, which has other classes than KMNIST: name its folder" in done.err) == (2, True)
+    assert (done.code, f"KMNIST has other classes than {model}, trained on my characters" in done.err) == (2, True)
     done = run("predict.py", "-m", pretrained, "--folder", characters)
-    assert (done.code, f"was trained on KMNIST, which has other classes than {characters}" in done.err) == (2, True)
+    assert (done.code, f"{characters} has other classes than {pretrained}, trained on" in done.err) == (2, True)
 
 
 def test_a_character_in_two_classes_is_named_in_one_line(tmp_path: Path, run: Run, characters: Path) -> None:
@@ -76,6 +76,14 @@ def test_a_character_in_two_classes_is_named_in_one_line(tmp_path: Path, run: Ru
         (characters / "b" / f"copy {name}").write_bytes((characters / "a a" / name).read_bytes())
     done = run("train.py", *quick(tmp_path, "--folder", characters))
     assert (done.code, done.err.count("have a character in common")) == (0, 1)
+
+
+def test_a_few_pictures_learned_by_heart_are_not_nothing(tmp_path: Path, run: Run, characters: Path) -> None:
+    shutil.rmtree(characters / "き")
+    for number in range(5, 8):
+        (characters / "b" / f"{number}.png").unlink()
+    done = run("train.py", *quick(tmp_path, "--folder", characters, "--epochs", 40, "--train-split", 0.75))
+    assert (done.code, done.err, "learned nothing" in done.out) == (0, "", False)
 
 
 def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -> None:
@@ -111,6 +119,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters, and a class needs"),
     "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "is no name for a class"),
+    "one name twice": (lambda folder: [(folder / name).mkdir() for name in ("\u00e9", "e\u0301")], "each name once"),
 }
 
 

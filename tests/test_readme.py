@@ -20,9 +20,7 @@ COMMANDS += [
     f"train.py --model output/m.pth --plot p.png {flags}"
     for flags in re.findall(r"(?m)^.*?`(--(?!device)[^`]+ [^`]+)`", README)
 ]
-
-
-# how a command ends here: all is well, or there is no screen to open a window on
+# all is well, or there is no screen to open a window on
 ENDS = [(0, ""), (1, "predict.py: error: --draw opens a window, and there is no screen for it\n")]
 
 

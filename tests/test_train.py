@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -135,14 +136,17 @@ def test_a_run_that_ends_early_keeps_its_complete_epochs(
     assert evaluate(model, validation)[0] == pytest.approx(saved["history"]["val_loss"][1])
 
 
-def test_a_full_disk_keeps_the_old_model(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
+@pytest.mark.parametrize(
+    ("event", "code", "line"),
+    [(OSError(28, "No space left"), 1, "{}: No space left"), (KeyboardInterrupt, 130, "interrupted")],
+)
+def test_a_full_disk_and_ctrl_c_while_saving_keep_the_old_model(
+    pretrained: Path, run: Run, monkeypatch: MonkeyPatch, event: Exception, code: int, line: str
+) -> None:
     old = pretrained.read_bytes()
-    monkeypatch.setattr(command_line.os, "fsync", full)
-    line = f"train.py: error: {pretrained}: No space left on device\n"
-    assert run("train.py", *quick(pretrained.parent, "-m", pretrained))[::2] == (1, line)
+    monkeypatch.setattr(command_line.os, "fsync", Mock(side_effect=event))
+    done = run("train.py", *quick(pretrained.parent, "-m", pretrained))
+    assert (done.code, done.err) == (code, f"train.py: error: {line.format(pretrained)}\n")
     assert [path.read_bytes() for path in pretrained.parent.iterdir()] == [old]
 
 
@@ -164,12 +168,11 @@ def test_a_kill_leaves_the_model_of_the_last_epoch_also_in_a_locale_of_c(tmp_pat
 
 @posix
 def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Path, monkeypatch: MonkeyPatch) -> None:
-    pty, out, shown = pytest.importorskip("pty"), tmp_path / "out", b""
+    pty, out, shown = pytest.importorskip("pty"), tmp_path / "out", bytearray()
 
     def read(terminal: int) -> bytes:
-        nonlocal shown
-        chunk, before = os.read(terminal, 1 << 16), b"EPOCH: 3/" in shown
-        shown += chunk
+        before = b"EPOCH: 3/" in shown
+        shown.extend(chunk := os.read(terminal, 1 << 16))
         if b"EPOCH: 3/" in shown and not before:
             os.write(terminal, b"\x03")
         return chunk

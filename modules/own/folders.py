@@ -59,17 +59,19 @@ def find_classes(folder: Path) -> dict[str, Path]:
         text = f"has {len(classes)} sub-folders: make one sub-folder of pictures for each character, at least two"
         raise CommandError(f"{folder} {text}")
     for name, path in classes:
-        if not name.isprintable():
-            raise CommandError(f"{path} is no name for a class: use printable characters")
+        if not name.isprintable() or [other for other, _ in classes].count(name) > 1:
+            raise CommandError(f"{path} is no name for a class: use printable characters, and each name once")
     return dict(classes)
 
 
 def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, in order of name; a file alone is itself."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
     files: list[Path] = []
-    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
+    for folder, deeper, names in os.walk(
+        path, onerror=lambda error: complain(f"{error.filename}: {error.strerror}", "warning")
+    ):
         deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
         files += [Path(folder, name) for name in names if name[0] != "."]
     if not files:

@@ -17,7 +17,7 @@ MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
-    """How much each pixel differs from the paper around it, uint8, whichever is darker; and whether it had ruled lines.
+    """How much darker each pixel is than the paper, or lighter, for chalk, uint8; and whether ruled lines were removed.
 
     The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels. Beside the sheet the answer is 0.
     """
@@ -74,7 +74,7 @@ def find_sheet(grey: np.ndarray) -> np.ndarray:
         inside = cv2.fillConvexPoly(np.zeros_like(grey), hull, 255)
         beside = grey[cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0]
         alike = np.abs(beside - np.median(grey[region])) < ALIKE * contrast
-        # beside the sheet that fills the picture, and beside a table around one, there is nothing
+        # a sheet that fills the picture, and a table around one, reach its edges: nothing is beside them
         if beside.size and alike.mean() <= 0.1:
             return inside
     return np.full_like(grey, 255)

@@ -69,14 +69,16 @@ def run(
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
             note = f"{path} is taken back"
         elif key == "enter" and strokes:
-            note = f"saved as {save(sheet, beside, 'drawing-')}"
+            note = save(sheet, free_path(beside, "drawing-"))
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
             if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                filed[:] = [(save(sheet, folder / key), strokes.copy())]
-                strokes.clear()
-                note = f"saved as {filed[0][0]}"
+                path = free_path(folder / key)
+                note = save(sheet, path)
+                if path.exists():
+                    filed[:] = [(path, strokes.copy())]
+                    strokes.clear()
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
@@ -127,9 +129,16 @@ def draw_panel(
     return panel
 
 
-def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> Path:
-    """Write a drawing under the first free number in a folder."""
-    path = next(path for number in count(1) if not (path := folder / f"{prefix}{number}.png").exists())
-    write_whole(path, encode(sheet, ".png"))
+def free_path(folder: Path, prefix: str = "") -> Path:
+    """The first numbered name in a folder that is not taken."""
+    return next(path for number in count(1) if not (path := folder / f"{prefix}{number}.png").exists())
+
+
+def save(sheet: np.ndarray, path: Path) -> str:
+    """Write a drawing, and return a line that says where it is, or why it is not."""
+    try:
+        write_whole(path, encode(sheet, ".png"))
+    except OSError as error:
+        return f"not saved: {path}: {error.strerror}"
     print(f"[INFO] drawing saved as {path}")
-    return path
+    return f"saved as {path}"
