@@ -26,7 +26,6 @@ VARIANTS = {
     "train.py --amp": [str(ROOT / "train.py"), "--amp"],
     "train.py --amp --augment": [str(ROOT / "train.py"), "--amp", "--augment"],
 }
-Runs = list[dict[str, float]]  # each with the seconds of its "training" and of the "whole" command
 
 
 def unpack(root: Path) -> None:
@@ -103,7 +102,7 @@ def measure(command: list[str]) -> dict[str, float]:
     return {"training": float(re.search(r"train the model: ([\d.]+)s", output)[1]), "whole": whole}
 
 
-def row(variant: str, runs: Runs, plain: Runs, epochs: int) -> str:
+def row(variant: str, runs: list[dict[str, float]], plain: list[dict[str, float]], epochs: int) -> str:
     """A row of the table: the runs of a variant and those of the plain loop, which took turns."""
 
     def speed_up(what: str) -> str:
@@ -132,7 +131,7 @@ def main() -> None:
         return
 
     flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
-    runs: dict[str, Runs] = {variant: [] for variant in VARIANTS}
+    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as root:
         unpack(Path(root))
         for repeat in range(args.repeats):

@@ -23,7 +23,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it
 ROOT = Path(__file__).parent.parent
 SMALL = {"train": 800, "t10k": 400}  # images
 ODD = "\x1b[2J\n\udcff" if sys.platform == "linux" else "ä"  # Linux alone takes file names that are no UTF-8
-posix = pytest.mark.skipif(os.name != "posix", reason="signals, pipes and permissions as Linux and macOS have them")
 
 
 class Result(NamedTuple):

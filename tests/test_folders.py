@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -119,8 +120,9 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters, and a class needs"),
     "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "is no name for a class"),
-    "one name twice": (lambda folder: [(folder / name).mkdir() for name in ("\u00e9", "e\u0301")], "each name once"),
 }
+TWICE = ("\u00e9", "e\u0301") if sys.platform == "linux" else ("b\u200c",)  # other systems take the two for one
+BAD_FOLDERS["one name twice"] = (lambda folder: [(folder / name).mkdir() for name in TWICE], "each name once")
 
 
 @pytest.mark.parametrize("kind", BAD_FOLDERS)

@@ -16,7 +16,7 @@ from torch import nn
 
 import train
 from modules import checkpoint, command_line, kmnist
-from tests.conftest import ROOT, Run, posix, quick
+from tests.conftest import ROOT, Run, quick
 
 pytestmark = pytest.mark.usefixtures("small")
 NUMBER, SHARE = r"\d+\.\d{6}", r"[01]\.\d{4}"
@@ -166,7 +166,6 @@ def test_a_kill_leaves_the_model_of_the_last_epoch_also_in_a_locale_of_c(tmp_pat
     assert len(saved["history"]["val_acc"]) >= 3
 
 
-@posix
 def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Path, monkeypatch: MonkeyPatch) -> None:
     pty, out, shown = pytest.importorskip("pty"), tmp_path / "out", bytearray()
 
