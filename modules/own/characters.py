@@ -8,11 +8,14 @@ import cv2
 import numpy as np
 
 MIDDLES = 1.15  # units, across or along; groups whose middles are nearer are joined
-STROKES, BARE = 2.0, 2.9  # units that join two or three bare strokes alone: い, ハ; lengths that their outline is long
-SMALL, GAP = 0.35, 0.5  # units; smaller groups are no characters; a wider gap keeps them out of others
-SPREAD = 1.4  # units; small groups further apart, beside one character alone, are no parts of it: punch holes
-PAGE = 6  # parts; where there are more, thin ink is not print but characters by another pen
-FINE, DUST = 0.4, 0.25  # of the pen's breadth: thinner ink is print; of its square: what has less area is dust
+STROKES = 2.0  # units; two or three bare strokes alone are joined up to this: い, ハ
+BARE = 2.9  # the outline of a bare stroke is at most this many times as long as the stroke
+SMALL = 0.35  # units; smaller groups are no characters of their own
+GAP = 0.5  # units; a small group with a wider gap around it belongs to no other group
+SPREAD = 1.4  # units; small groups beside one character that are further apart are no parts of it: punch holes
+FINE = 0.4  # of the pen's breadth; thinner ink is print ...
+MANY = 6  # ... but where there are more parts, it may be characters by another pen
+DUST = 0.25  # of the square of the pen's breadth; what has less area is dust
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
@@ -67,7 +70,7 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, int]:
     sides = statistics[:, 2:4]
     fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * sides[1:].max())
     dust = areas < DUST * pen**2
-    if np.count_nonzero(~fine) > PAGE:
+    if np.count_nonzero(~fine) > MANY:
         fine &= dust
     fine[0] = dust[0] = True  # the paper
     return np.where(fine, 0, np.cumsum(~fine))[parts], int(np.count_nonzero(fine & ~dust))

@@ -84,11 +84,11 @@ def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str]
 
 def sheet(drawn: list[np.ndarray], heading: str) -> np.ndarray:
     """All cards under one heading, on a sheet about as wide and as high as a screen of 4:3."""
-    height, width = np.max([card.shape[:2] for card in drawn], axis=0).tolist()
+    height, width = np.max([each.shape[:2] for each in drawn], axis=0).tolist()
     columns = min(len(drawn), math.ceil(math.sqrt(len(drawn) * height / width * 4 / 3)))
     rows = math.ceil(len(drawn) / columns)
     shrink = min(1, LARGEST_SHEET / max(columns * width, rows * height))
-    cells = [bordered(card, 0, height - len(card), 0, width - card.shape[1]) for card in drawn]
+    cells = [bordered(each, 0, height - len(each), 0, width - each.shape[1]) for each in drawn]
     cells += [np.full_like(cells[0], 255)] * (columns * rows - len(drawn))
     body = build_montages(cells, (round(width * shrink), round(height * shrink)), (columns, rows))[0]
     canvas = bordered(body, HEADING, 0, 0, max(0, 2 * PICTURE - body.shape[1]))
