@@ -120,10 +120,10 @@ def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tens
 
 def train(
     model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: argparse.Namespace, about: dict
-) -> Exception | KeyboardInterrupt | None:
+) -> None:
     """Train for all epochs; after each, save the model together with `about`, to which its curves are added.
 
-    After Ctrl-C or a loss that is not finite, the model has the weights of the last complete epoch. Returns the reason.
+    Raises CommandError when a loss is not finite.
     """
     # AdamW is Adam with its own weight decay; fused updates all weights in one call
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
@@ -132,28 +132,20 @@ def train(
         scheduler = OneCycleLR(optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(train_loader))
     history = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
-    try:
-        for epoch in range(1, args.epochs + 1):
-            train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
-            val_loss, val_acc, *_ = evaluate(model, val_loader)
-            if not math.isfinite(train_loss + val_loss):
-                raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
-            values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
-            history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
-            checkpoint.save(args.model, model, **about | {"history": history})
-            about["history"] = history  # of what is saved: Ctrl-C may come in between
+    for epoch in range(1, args.epochs + 1):
+        train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
+        val_loss, val_acc, *_ = evaluate(model, val_loader)
+        if not math.isfinite(train_loss + val_loss):
+            raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
+        values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
+        history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
+        checkpoint.save(args.model, model, **about | {"history": history})
+        about["history"] = history  # of what is saved: Ctrl-C may come in between
 
-            print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
-            print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
-            print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
-    except (CommandError, KeyboardInterrupt) as reason:
-        if "history" not in about:
-            raise
-        print(f"[INFO] ended early: keeping the weights of epoch {len(about['history']['lr'])}")
-        model.load_state_dict(checkpoint.load(args.model)[0].state_dict())
-        return reason
+        print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
+        print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
+        print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
-    return None
 
 
 def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) -> np.ndarray:
@@ -188,7 +180,15 @@ def main() -> None:
     about = {"classes": classes, "dataset": dataset, "settings": settings}
 
     print("[INFO] training the network...")
-    reason = train(model, train_loader, val_loader, args, about)
+    reason = None
+    try:
+        train(model, train_loader, val_loader, args, about)
+    except (CommandError, KeyboardInterrupt) as error:
+        if "history" not in about:
+            raise
+        print(f"[INFO] ended early: keeping the weights of epoch {len(about['history']['lr'])}")
+        model.load_state_dict(checkpoint.load(args.model)[0].state_dict())
+        reason = error
     val_loss, _, log_probs, labels = evaluate(model, val_loader)
     temperature = about["temperature"] = choose_temperature(log_probs, labels)
     calibrated = calibrated_loss(log_probs, labels, temperature)

@@ -62,8 +62,7 @@ def read_file(path: Path) -> dict[str, Any]:
         if (saved["format"], saved["version"]) != (FORMAT, VERSION) or not all(map(str.isprintable, names)):
             raise ValueError
     except OSError as error:
-        cure = f"train a model with 'python train.py --model {path} --plot plot.png'"
-        raise CommandError(f"{path} cannot be read ({error.strerror}): {cure}") from None
+        raise CommandError(f"{path} cannot be read ({error.strerror}): name a file that train.py wrote") from None
     except Exception:  # a broken file fails in many ways; each means the same to the user
         text = "is damaged, or is not a model that this version of train.py wrote: train another"
         raise CommandError(f"{path} {text}") from None

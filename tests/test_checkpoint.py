@@ -39,7 +39,7 @@ def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zi
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (Path.unlink, "): train a model with 'python train.py"),
+    "missing": (Path.unlink, "): name a file that train.py wrote"),
     "giant": (lambda path: os.truncate(path, 2**27), "is damaged"),
     "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "is damaged"),
     "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "is damaged"),

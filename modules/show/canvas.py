@@ -4,7 +4,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 
 import cv2
@@ -131,7 +130,10 @@ def draw_panel(
 
 def free_path(folder: Path, prefix: str = "") -> Path:
     """The first numbered name in a folder that is not taken."""
-    return next(path for number in count(1) if not (path := folder / f"{prefix}{number}.png").exists())
+    number = 1
+    while (path := folder / f"{prefix}{number}.png").exists():
+        number += 1
+    return path
 
 
 def save(sheet: np.ndarray, path: Path) -> str:
