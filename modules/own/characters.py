@@ -25,7 +25,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
     corners = np.full((parts.max(), 4), max(parts.shape))  # of each part: left, top, -right, -bottom
     np.minimum.at(corners, parts[y, x] - 1, np.stack([x, y, -x - 1, -y - 1], axis=1))
     groups = np.arange(len(corners))  # the group of each part
-    while True:
+    while True:  # join any two groups that are nearest to each other, until no two are near enough
         count = groups.max() + 1
         ends = np.array([corners[groups == group].min(0) for group in range(count)])
         sides, middles = -ends[:, 2:] - ends[:, :2], (ends[:, :2] - ends[:, 2:]) / 2
@@ -50,8 +50,8 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
         joined = (nearest[nearest] == np.arange(count)) & (apart.min(1) <= 1)
         if not joined.any():
             break
-        names = np.where(joined, np.minimum(np.arange(count), nearest), np.arange(count))
-        groups = np.unique(names, return_inverse=True)[1][groups]
+        merged = np.where(joined, np.minimum(np.arange(count), nearest), np.arange(count))
+        groups = np.unique(merged, return_inverse=True)[1][groups]
     order = [index for index in reading_order(middles, unit) if not small[index]]
     numbers = np.zeros(count, int)
     numbers[order] = np.arange(1, len(order) + 1)
