@@ -52,6 +52,8 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
 
 def read_file(path: Path) -> dict[str, Any]:
     """The content of an undamaged file of `save`. Runs no code from it. Raises CommandError."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        raise CommandError(f"{path} is not an ordinary file: name one that train.py wrote")
     try:
         with zipfile.ZipFile(path) as archive:
             # torch does not verify the checksums, and compresses nothing

@@ -139,8 +139,8 @@ def run(main: Callable[[], None]) -> int:
             raise
         complain(f"{error.filename}: {error.strerror}")
         return 1
-    except RuntimeError as error:
-        if "allocate" not in str(error):  # torch's word where memory is short
+    except (MemoryError, RuntimeError) as error:
+        if "allocate" not in str(error):  # NumPy's and torch's word where memory is short
             raise
         complain("not enough memory: try another --device, or a smaller --batch-size in training")
         return 1

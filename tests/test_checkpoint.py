@@ -38,8 +38,14 @@ def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zi
             archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    getattr(os, "mkfifo", Path.mkdir)(path)  # Windows has no pipes among its files
+
+
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "): name a file that train.py wrote"),
+    "a pipe": (make_pipe, "is not an ordinary file"),
     "giant": (lambda path: os.truncate(path, 2**27), "is damaged"),
     "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "is damaged"),
     "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "is damaged"),

@@ -105,7 +105,6 @@ def test_the_temperature_that_scores_were_spoilt_with_is_found(true: float) -> N
     spoilt = (honest * true).log_softmax(1)
     found = choose_temperature(spoilt, labels)
     assert found == pytest.approx(true, rel=0.06)
-    torch.testing.assert_close((spoilt / true).softmax(1), honest.exp())
     assert choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
 
 

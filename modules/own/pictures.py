@@ -28,6 +28,7 @@ TOUCHING = 1.8  # of a page's median size: two characters, or more
 
 # those that Pillow reads without help from other programs; AVIF needs a recent Pillow
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]
+Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
