@@ -22,7 +22,7 @@ from modules.batches import EVALUATION_BATCH, pixels
 from modules.command_line import CommandError, add_number, check_writable, complain, complain_about, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
-from modules.own.pictures import PictureError, find_characters, load_picture
+from modules.own.pictures import find_characters, load_picture
 from modules.show import canvas, cards, windows
 from modules.show.layers import draw_layers
 
@@ -56,15 +56,15 @@ def parse_args() -> argparse.Namespace:
     args.image = [file for path in args.image for file in folders.find_pictures(path)]
     if args.draw and args.folder:
         check_writable(args.folder / "drawing.png", ENDINGS)
+    if not args.output and not windows.has_screen():
+        if args.draw:
+            raise CommandError("--draw opens a window, and there is no screen for it", code=1)
+        args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
     if args.output:
         check_writable(args.output, ENDINGS, args.folder)
-        if any(is_same(path, args.output) for path in args.image):
-            parser.error(f"argument --output: {args.output} is read by this run and would be overwritten")
+        if os.path.realpath(args.output) in map(os.path.realpath, args.image):
+            parser.error(f"argument --output: {args.output} is one of the pictures to read: name another file")
     return args
-
-
-def is_same(path: Path, other: Path) -> bool:
-    return os.path.realpath(path) == os.path.realpath(other)
 
 
 @torch.inference_mode()
@@ -82,40 +82,30 @@ def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(draws))[:count])
 
 
-def load_data(args: argparse.Namespace, saved: dict) -> tuple[kmnist.Labelled | None, kmnist.Labelled]:
-    """The training images (for --mistakes) and the test images, each with their labels."""
-    if args.folder:
-        print(f"[INFO] loading the pictures in {args.folder}...")
-        classes, training, test = folders.load(args.folder)
-    else:
-        print("[INFO] loading the KMNIST test dataset...")
-        training = kmnist.load("train") if args.mistakes else None
-        classes, test = kmnist.CLASSES, kmnist.load("t10k")
-    if classes != saved["classes"]:
-        text = f"{args.folder or 'KMNIST'} has other classes than {args.model}, trained on {saved['dataset']}"
-        raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
-    return training, test
-
-
 def classify_test_set(
     args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
 ) -> tuple[list[np.ndarray], str]:
     """Print what is read in samples of the test set; returns a card for each of the first, and a heading."""
-    training, (images, labels) = load_data(args, saved)
+    print(f"[INFO] loading {f'the pictures in {args.folder}' if args.folder else 'the KMNIST test dataset'}...")
+    dataset, classes, training, (images, labels) = folders.load(args.folder) if args.folder else kmnist.load_all()
+    if classes != saved["classes"]:
+        text = f"{dataset} has other classes than {args.model}, trained on {saved['dataset']}"
+        raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
+
+    answers = predict(model, images, saved["temperature"])
+    confidence, guesses = answers.max(1)
     if args.mistakes:
-        answers = predict(model, images, saved["temperature"])
-        confidence, guesses = answers.max(1)
         wrong = (guesses != labels).nonzero().flatten()
         samples = wrong[confidence[wrong].argsort(descending=True, stable=True)][: args.samples]
-        answers = answers[samples]
         heading = f"{len(wrong)} of the {len(labels)} test images are read wrong"
-        print(f"[INFO] {heading}" + "; the surest mistakes first:" * bool(len(wrong)))
     else:
         samples = choose_samples(args.samples, len(labels), args.seed)
-        answers = predict(model, images[samples], saved["temperature"])
-
-    drawn, classes = [], saved["classes"]
-    for image, truth, chances in zip(images[samples, 0].numpy(), labels[samples], answers.numpy(), strict=True):
+        right = (guesses == labels)[samples].sum()
+        heading = f"{right} of {len(samples)} test images are read right"
+    drawn = []
+    for image, truth, chances in zip(
+        images[samples, 0].numpy(), labels[samples], answers[samples].numpy(), strict=True
+    ):
         guess = chances.argmax()
         print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
         if len(drawn) == MOST_CARDS:
@@ -127,10 +117,7 @@ def classify_test_set(
             shown += [cards.column(training[0][training[1] == number][:3, 0].numpy()) for number in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
-    if not args.mistakes:
-        right = (answers.argmax(1) == labels[samples]).sum()
-        heading = f"{right} of {len(samples)} test images are read right"
-        print(f"[INFO] {heading}")
+    print(f"[INFO] {heading}")
     return drawn, f"{saved['dataset']}: {heading}"
 
 
@@ -140,31 +127,28 @@ def classify_pictures(
     """Print what is read in people's own pictures; returns a card for each of the first, and the faults of others."""
     drawn, faults = [], []
     for path in args.image:
-        if args.output and is_same(path, args.output):
-            complain(f"{path} is where the sheet goes; it is left out", "warning")
-            continue
         try:
             picture = load_picture(path)
-            page = find_characters(picture)
-        except PictureError as error:
+            characters, boxes, remark = find_characters(picture)
+        except CommandError as error:
             faults.append(f"{path} {error}")
             continue
-        answers = predict(model, torch.from_numpy(np.stack(page.characters))[:, None], saved["temperature"]).numpy()
+        answers = predict(model, torch.from_numpy(np.stack(characters))[:, None], saved["temperature"]).numpy()
         several = len(answers) > 1
         for number, chances in enumerate(answers, start=1):
             place = f"{path}, {number}" if several else path
             print(f"[INFO] {place}: predicted label: {describe(chances, saved['classes'])}")
-        if page.remarks:
-            print(f"[INFO] {path}: {page.remarks}")
+        if remark:
+            print(f"[INFO] {path}: {remark}")
         if len(drawn) == MOST_CARDS:
             continue
-        note = "; ".join(filter(None, [str(path), page.remarks]))
+        note = "; ".join(filter(None, [str(path), remark]))
         if several:
             if args.layers:
                 complain(f"{path} has several characters, and --layers shows one alone", "warning")
-            drawn.append(cards.page(picture, page.boxes, answers, names, SURE, note))
+            drawn.append(cards.page(picture, boxes, answers, names, SURE, note))
             continue
-        image, chances = page.characters[0], answers[0]
+        image, chances = characters[0], answers[0]
         pair = [cards.scaled(picture, cards.PICTURE), cards.enlarge(image)]
         shown = [draw_layers(model, image, chances, names)] if args.layers else pair
         colour = cards.BLACK if chances.max() > SURE else cards.RED
@@ -183,11 +167,6 @@ def describe(chances: np.ndarray, classes: list[str]) -> str:
 def main() -> None:
     args = parse_args()
     model, saved = checkpoint.load(args.model)
-    if not args.output and not windows.has_screen():
-        if args.draw:
-            raise CommandError("--draw opens a window, and there is no screen for it", code=1)
-        args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
-        check_writable(args.output, ENDINGS, args.folder)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
     names = saved["classes"]

@@ -24,6 +24,7 @@ from modules.augment import warp
 from modules.batches import EVALUATION_BATCH, Images, divide
 from modules.command_line import CommandError, add_number, check_writable, write_whole
 from modules.lenet import LeNet
+from modules.own import folders
 from modules.temperature import calibrated_loss, choose_temperature
 
 INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weight
@@ -56,17 +57,6 @@ def parse_args() -> argparse.Namespace:
     check_writable(args.model, checkpoint.ENDINGS, args.folder)
     check_writable(args.plot, plot.ENDINGS, args.folder)
     return args
-
-
-def load_data(folder: Path | None) -> tuple[str, list[str], kmnist.Labelled, kmnist.Labelled]:
-    """The name of the data set, the names of its classes, its training images and its test images with their labels."""
-    if folder:
-        from modules.own import folders  # imports OpenCV, which nothing else here needs
-
-        print(f"[INFO] loading the pictures in {folder}...")
-        return "".join(filter(str.isprintable, folder.resolve().name)), *folders.load(folder)
-    print("[INFO] loading the KMNIST dataset...")
-    return "KMNIST", kmnist.CLASSES, kmnist.load("train"), kmnist.load("t10k")
 
 
 def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) -> list[Subset]:
@@ -166,7 +156,8 @@ def main() -> None:
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
 
-    dataset, classes, training, test = load_data(args.folder)
+    print(f"[INFO] loading {f'the pictures in {args.folder}' if args.folder else 'the KMNIST dataset'}...")
+    dataset, classes, training, test = folders.load(args.folder) if args.folder else kmnist.load_all()
     print("[INFO] generating the train/validation split...")
     train_set, val_set = split(*training, args)
     torch.manual_seed(args.seed)

@@ -44,3 +44,8 @@ def verified_content(name: str) -> bytes:
     if hashlib.md5(packed, usedforsecurity=False).hexdigest() != MD5[name]:
         raise CommandError(f"{path} is damaged ({len(packed)} bytes, wrong checksum): {cure}", code=1)
     return gzip.decompress(packed)
+
+
+def load_all() -> tuple[str, list[str], Labelled, Labelled]:
+    """The name of the data set, its classes, its training images and its test images, each with their labels."""
+    return "KMNIST", CLASSES, load("train"), load("t10k")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import predict
 from modules import checkpoint, kmnist
+from modules.command_line import CommandError
 from modules.own import pictures
 from tests import ink
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], Fa
 
 def first(picture: np.ndarray) -> np.ndarray:
     """The first character in a picture, 28 x 28."""
-    return pictures.find_characters(picture).characters[0]
+    return pictures.find_characters(picture)[0][0]
 
 
 def seen(path: Path, picture: np.ndarray) -> np.ndarray:
@@ -45,7 +46,7 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
     for image in images[:, 0].numpy():
         try:
             inputs.append(seen(tmp_path / "picture.jpg", ink.KINDS[kind](image, numbers)))
-        except pictures.PictureError:
+        except CommandError:
             inputs.append(np.zeros((28, 28), np.uint8))
     model, _ = checkpoint.load(MODEL)
     both = torch.cat([images, torch.from_numpy(np.stack(inputs))[:, None]])
@@ -61,11 +62,11 @@ def test_a_page_is_read_character_by_character_in_reading_order(rows: int, colum
     clear = (alone.argmax(1) == labels[:35]).nonzero().flatten()[: rows * columns]
     clear = clear.repeat(2)[: rows * columns]
     page = ink.page(images[clear, 0].numpy(), rows, columns)
-    found = pictures.find_characters(page)
-    assert len(found.characters) == rows * columns
-    answers = predict.predict(model, torch.from_numpy(np.stack(found.characters))[:, None], 1.0).argmax(1)
+    characters, boxes, _ = pictures.find_characters(page)
+    assert len(characters) == rows * columns
+    answers = predict.predict(model, torch.from_numpy(np.stack(characters))[:, None], 1.0).argmax(1)
     assert (answers == labels[clear]).float().mean() >= 0.9
-    lefts, tops = np.array(found.boxes).T[:2]
+    lefts, tops = np.array(boxes).T[:2]
     assert (np.diff(lefts.reshape(rows, columns)) > 0).all()
     assert (np.diff(tops.reshape(rows, columns).mean(1)) > 0).all()
 
@@ -111,12 +112,12 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: st
 
 def test_formats_that_few_read_huge_pictures_and_blank_scans_are_refused(tmp_path: Path) -> None:
     noise = np.random.RandomState(0).uniform(size=(50, 50))
-    with pytest.raises(pictures.PictureError, match="save it as PNG or JPEG"):
+    with pytest.raises(CommandError, match="save it as PNG or JPEG"):
         seen(tmp_path / "light.hdr", np.dstack([noise] * 3).astype(np.float32))
     (tmp_path / "huge.pbm").write_bytes(b"P4 32768 16384\n")
-    with pytest.raises(pictures.PictureError, match="too large"):
+    with pytest.raises(CommandError, match="too large"):
         pictures.load_picture(tmp_path / "huge.pbm")
-    with pytest.raises(pictures.PictureError, match="all one shade"):
+    with pytest.raises(CommandError, match="all one shade"):
         seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
 
 
@@ -132,7 +133,7 @@ ONE += [(20, [(90, 100), (110, 300)], [(230, 120), (240, 260)]), (20, [(80, 90),
 
 @pytest.mark.parametrize(("pen", "lines"), [(pen, lines) for pen, *lines in ONE])
 def test_a_stroke_is_a_character_and_two_are_one_as_broad_as_a_brushs(pen: int, lines: list) -> None:
-    (character,) = pictures.find_characters(drawn(400, *lines, pen=pen)).characters
+    (character,), *_ = pictures.find_characters(drawn(400, *lines, pen=pen))
     assert character.mean() / 255 > 0.08
 
 
@@ -141,22 +142,22 @@ def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> No
     plain = first(page)
     for left in (160, 240):
         cv2.circle(page, (left, 155), 10, (0, 0, 0), -1)
-    found = pictures.find_characters(page)
-    assert (len(found.characters), found.left_out) == (1, 0)
-    assert not np.array_equal(found.characters[0], plain)  # the dots are in the frame
+    (character,), _, remark = pictures.find_characters(page)
+    assert remark == ""
+    assert not np.array_equal(character, plain)  # the dots are in the frame
     cv2.circle(page, (20, 20), 9, (0, 0, 0), -1)
-    assert pictures.find_characters(page).left_out == 1
+    assert pictures.find_characters(page)[2] == "marks left out: 1"
 
 
 def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
     page = drawn(600, [(60, 60), (540, 60), (60, 540), (540, 540)], pen=6)
-    found = pictures.find_characters(page)
-    assert found.remarks == ""
-    assert found.characters[0][:4].any(0).all() and found.characters[0][-4:].any(0).all()  # both bars of a Z
+    (character,), _, remark = pictures.find_characters(page)
+    assert remark == ""
+    assert character[:4].any(0).all() and character[-4:].any(0).all()  # both bars of a Z
     cv2.line(page, (0, 300), (600, 302), (120, 120, 120), 2)
-    assert pictures.find_characters(page).remarks == "ruled lines left out"
+    assert pictures.find_characters(page)[2] == "ruled lines left out"
     cross = cv2.line(drawn(400, [(200, 60), (200, 340)], pen=30), (60, 200), (340, 200), (170, 170, 170), 30)
-    assert pictures.find_characters(cross).remarks == "fainter ink left out"
+    assert pictures.find_characters(cross)[2] == "fainter ink left out"
 
 
 def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_characters_written_with_the_pen_are_read_like_the_originals(pretrained:
     model, _ = checkpoint.load(pretrained)
     images, labels = (part[:60] for part in kmnist.load("t10k"))
     sheets = (canvas.draw_ink(ink.strokes(image))[::2, ::2] for image in images[:, 0].numpy())
-    written = torch.from_numpy(np.stack([pictures.find_characters(sheet).characters[0] for sheet in sheets]))
+    written = torch.from_numpy(np.stack([pictures.find_characters(sheet)[0][0] for sheet in sheets]))
     answers = predict.predict(model, torch.cat([images, written[:, None]]), 1.0).argmax(1)
     right = (answers.view(2, -1) == labels).sum(1)
     assert right[1] >= 0.9 * right[0]

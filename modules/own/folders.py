@@ -6,6 +6,7 @@ The layout is that of torchvision's ImageFolder: classes in sorted order, and pi
 import os
 import sys
 import unicodedata
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +16,49 @@ from tqdm import tqdm
 from modules.batches import divide
 from modules.command_line import CommandError, complain, complain_about
 from modules.kmnist import Labelled
-from modules.own.pictures import Page, PictureError, find_characters, load_picture
+from modules.own.pictures import find_characters, load_picture
 
 TEST_SHARE = 0.2
 LEAST_CHARACTERS = 3  # different ones in a class: one each to train on, to validate with and to test
 
 
-def load(folder: Path) -> tuple[list[str], Labelled, Labelled]:
-    """The names of the classes, pictures to train on and pictures to test, each with their labels.
+def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
+    """A folder's name, its classes, pictures to train on and pictures to test, each with their labels.
 
-    The test pictures are a fifth of each class, at least one, chosen by `divide`. Raises CommandError if a folder or a
-    class cannot be used.
+    The test pictures are a fifth of each class, at least one, chosen by `divide`. Raises CommandError if the folder or
+    a class cannot be used.
     """
-    folders = find_classes(folder)
-    files = [find_pictures(path) for path in folders.values()]
-    pages = load_pages([path for paths in files for path in paths])
-    parts = [[image for path in paths if path in pages for image in pages[path].characters] for paths in files]
-    owners: dict[bytes, Path] = {}
-    for path, part in zip(folders.values(), parts, strict=True):
-        different = {image.tobytes() for image in part}
-        if len(different) < LEAST_CHARACTERS:
-            text = f"has {len(different)} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
-            raise CommandError(f"{path} {text}")
-        if both := different & owners.keys():
-            complain(f"{path} and {owners[both.pop()]} have a character in common", "warning")
-        owners |= dict.fromkeys(different, path)
+    classes = find_classes(folder)
+    files = [(label, path) for label, sub in enumerate(classes.values()) for path in find_pictures(sub)]
+    images, labels, faults, remarks = [], [], [], []
+    for label, path in tqdm(files, leave=False, disable=None, file=sys.stdout):
+        try:
+            characters, _, remark = find_characters(load_picture(path))
+        except CommandError as error:
+            faults.append(f"{path} {error}")
+            continue
+        images += characters
+        labels += [label] * len(characters)
+        remarks += [f"{path}: {remark}"] * bool(remark)
+    complain_about(faults, "warning")
+    if remarks:
+        complain(f"{len(remarks)} of {len(files)} pictures have remarks, the first {remarks[0]}", "warning")
 
-    images = torch.from_numpy(np.concatenate(parts))[:, None]
-    labels = torch.arange(len(parts)).repeat_interleave(torch.tensor([len(part) for part in parts]))
+    different: list[set[bytes]] = [set() for _ in classes]
+    for image, label in zip(images, labels, strict=True):
+        different[label].add(image.tobytes())
+    for path, own in zip(classes.values(), different, strict=True):
+        if len(own) < LEAST_CHARACTERS:
+            text = f"has {len(own)} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
+            raise CommandError(f"{path} {text}")
+    for (name, own), (other, others) in combinations(zip(classes, different, strict=True), 2):
+        if own & others:
+            complain(f"the classes {name} and {other} have a character in common", "warning")
+
+    images, labels = torch.from_numpy(np.stack(images))[:, None], torch.tensor(labels)
     rest, test = divide(images, labels, TEST_SHARE)
-    return list(folders), (images[rest], labels[rest]), (images[test], labels[test])
+    name = "".join(filter(str.isprintable, folder.resolve().name))
+    return name, list(classes), (images[rest], labels[rest]), (images[test], labels[test])
 
 
 def find_classes(folder: Path) -> dict[str, Path]:
@@ -77,17 +91,3 @@ def find_pictures(path: Path) -> list[Path]:
     if not files:
         raise CommandError(f"{path} has no pictures in it")
     return sorted(files)
-
-
-def load_pages(paths: list[Path]) -> dict[Path, Page]:
-    """The characters in each picture file; files without any are named."""
-    pages, faults = {}, []
-    for path in tqdm(paths, leave=False, disable=None, file=sys.stdout):
-        try:
-            pages[path] = find_characters(load_picture(path))
-        except PictureError as error:
-            faults.append(f"{path} {error}")
-    complain_about(faults, "warning")
-    if marks := sum(page.left_out for page in pages.values()):
-        complain(f"marks left out of the pictures: {marks}, too small for a character and near none", "warning")
-    return pages

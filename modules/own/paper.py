@@ -17,20 +17,17 @@ MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
-    """How much darker each pixel is than the paper, or lighter, for chalk, uint8; and whether ruled lines were removed.
+    """How much darker each pixel is than the paper, or lighter, for chalk, as uint8, 0 beside the sheet.
 
-    The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels. Beside the sheet the answer is 0.
+    Returns also whether ruled lines were removed. The picture gets LEAST_SIZE to WORKING_SIZE pixels.
     """
-    longest = max(picture.shape[:2])
-    small = longest < LEAST_SIZE  # there is room for a character alone
-    picture = scaled(picture, np.clip(longest, LEAST_SIZE, WORKING_SIZE))
+    small = max(picture.shape[:2]) < LEAST_SIZE  # there is room for a character alone
+    picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
     whole = np.zeros(picture.shape[:2], np.uint8)
-    picture, there = (picture, np.s_[:]) if small else lone_sheet(picture)
-    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
-    shades = [np.quantile(channel, [0.005, 0.5, 0.995]) for channel in channels]
-    channel, (darkest, paper, lightest) = max(zip(channels, shades, strict=True), key=lambda pair: np.ptp(pair[1]))
-    if paper - darkest < lightest - paper:
-        channel = 255 - channel
+    picture, there = (picture, np.s_[:]) if small else cut_out_sheet(picture)
+    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))  # lightness and two for the colour
+    channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
+    channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
     ink = cv2.subtract(blank_sheet(channel), channel)
     whole[there] = ink if small else without_rules(ink)
     return whole, bool((whole[there] != ink).any())
@@ -43,31 +40,22 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
-def lone_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The sheet of paper in a picture, H x W x 3, cut out, and where it was; what shows beside it becomes paper."""
-    small = scaled(picture, min(PAPER_SIZE, max(picture.shape[:2])))
-    inside = find_sheet(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-    paper = np.median(small[inside > 0], axis=0).astype(np.uint8)
-    inside = cv2.inRange(cv2.resize(inside, picture.shape[1::-1]), 255, 255)
-    x, y, width, height = cv2.boundingRect(inside)
-    there = np.s_[y : y + height, x : x + width]
-    return np.where(inside[..., None], picture, paper)[there], there
-
-
-def find_sheet(grey: np.ndarray) -> np.ndarray:
-    """Which pixels of a grey picture, H x W, uint8, are the sheet's, 255 or 0; all where no edge of it is seen.
+def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The sheet of paper in a picture, H x W x 3, and where it was; what shows beside it becomes paper.
 
     A sheet is the convex hull of pixels that lead to each other without a step in brightness. What is beside it has
-    another shade.
+    another shade. Where no such edge is seen, all is paper.
     """
+    reduced = scaled(picture, min(PAPER_SIZE, max(picture.shape[:2])))
+    grey = cv2.cvtColor(reduced, cv2.COLOR_BGR2GRAY)
     contrast = int(grey.max()) - int(grey.min())
     wider = cv2.copyMakeBorder(grey, 5, 5, 5, 5, cv2.BORDER_REPLICATE)  # what goes on beyond the picture is no line
     without_lines = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))[5:-5, 5:-5]
     steps = cv2.morphologyEx(without_lines, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     smooth = (steps < max(8, SMOOTH * contrast)).astype(np.uint8)
-    _, labels, statistics, _ = cv2.connectedComponentsWithStats(smooth, connectivity=4)
-    areas = statistics[:, cv2.CC_STAT_AREA]
-    areas[0] = 0  # the steps
+    labels = cv2.connectedComponents(smooth, connectivity=4)[1]
+    areas = np.bincount(labels[smooth > 0])
+    sheet = np.full_like(grey, 255)
     for index in np.argsort(-areas)[: np.count_nonzero(areas > LEAST_SHEET * grey.size)]:
         region = labels == index
         hull = cv2.convexHull(cv2.findNonZero(region.astype(np.uint8)))
@@ -76,8 +64,13 @@ def find_sheet(grey: np.ndarray) -> np.ndarray:
         alike = np.abs(beside - np.median(grey[region])) < ALIKE * contrast
         # a sheet that fills the picture, and a table around one, reach its edges: nothing is beside them
         if beside.size and alike.mean() <= 0.1:
-            return inside
-    return np.full_like(grey, 255)
+            sheet = inside
+            break
+    paper = np.median(reduced[sheet > 0], axis=0).astype(np.uint8)
+    sheet = cv2.inRange(cv2.resize(sheet, picture.shape[1::-1]), 255, 255)
+    x, y, width, height = cv2.boundingRect(sheet)
+    there = np.s_[y : y + height, x : x + width]
+    return np.where(sheet[..., None], picture, paper)[there], there
 
 
 def blank_sheet(grey: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
-import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -9,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from modules.command_line import write_whole
-from modules.own.pictures import SIZE, PictureError, find_characters
+from modules.command_line import CommandError, write_whole
+from modules.own.pictures import SIZE, find_characters
 from modules.show import windows
 from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
 
@@ -33,8 +31,6 @@ def run(
     strokes: list[Stroke] = []
     pen: Stroke = []
     filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
-    interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
 
     def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
         nonlocal pen
@@ -46,14 +42,10 @@ def run(
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
-    if folder and sys.platform.startswith("linux"):
-        print("[INFO] this window reports A as a: write capitals into another --folder, and rename its sub-folders")
     windows.open_window(PAPER + PANEL, PAPER)
     cv2.setMouseCallback(windows.WINDOW, on_mouse)
     shown, sheet = None, None
     while (key := windows.wait_key()) != "esc":
-        if interrupts:
-            raise KeyboardInterrupt
         if [len(stroke) for stroke in strokes] == shown and not key:
             continue
         note = ""
@@ -70,14 +62,14 @@ def run(
         elif key == "enter" and strokes:
             note = save(sheet, free_path(beside, "drawing-"))
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
-            if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
+            path = free_path(folder / key)
+            if path.parent.is_dir() and key not in [other.name for other in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                path = free_path(folder / key)
                 note = save(sheet, path)
-                if path.exists():
-                    filed[:] = [(path, strokes.copy())]
-                    strokes.clear()
+            if path.exists():
+                filed[:] = [(path, strokes.copy())]
+                strokes.clear()
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
@@ -102,8 +94,8 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
 def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
     try:
-        characters = find_characters(sheet).characters
-    except PictureError:
+        characters, *_ = find_characters(sheet)
+    except CommandError:
         return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left"
     if len(characters) > 1:
         return np.zeros((SIZE, SIZE), np.uint8), "more than one character: press backspace or space"

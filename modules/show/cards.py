@@ -71,11 +71,11 @@ def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], n
 def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str], sure: float, note: str) -> np.ndarray:
     """A card of a page of characters: each framed, with its answer beside it, in red where it is not sure.
 
-    `boxes` are (left, top, width, height) in pixels of the picture; `answers` are probabilities, N x classes.
+    `boxes` are (left, top, width, height) as shares of its longer side; `answers` are probabilities, N x classes.
     """
-    canvas, scale = scaled(picture, PAGE), PAGE / max(picture.shape[:2])
+    canvas = scaled(picture, PAGE)
     for box, chances in zip(boxes, answers, strict=True):
-        left, top, width, height = (round(scale * length) for length in box)
+        left, top, width, height = (round(PAGE * length) for length in box)
         colour = GREEN if chances.max() > sure else RED
         cv2.rectangle(canvas, (left - 3, top - 3), (left + width + 2, top + height + 2), colour, 2)
         write(canvas, names[chances.argmax()], (left, max(16, top - 8)), 20, colour)
