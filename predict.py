@@ -34,7 +34,7 @@ ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of shee
 
 def parse_args() -> argparse.Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
-    parser = command_line.parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
     modes = parser.add_mutually_exclusive_group()
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
     add("--layers", action="store_true", help="show the inside of the network for each image")
     add("--output", metavar="FILE", type=Path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
-    add_number(parser, "--seed", int, 0, command_line.LARGEST_SEED, 42, "random seed that chooses the test images")
+    add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
     command_line.add_device(parser)
     args = parser.parse_args()
@@ -86,7 +86,8 @@ def classify_test_set(
     args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
 ) -> tuple[list[np.ndarray], str]:
     """Print what is read in samples of the test set; returns a card for each of the first, and a heading."""
-    print(f"[INFO] loading {f'the pictures in {args.folder}' if args.folder else 'the KMNIST test dataset'}...")
+    source = f"the pictures in {args.folder}" if args.folder else "the KMNIST test dataset"
+    print(f"[INFO] loading {source}...")
     dataset, classes, training, (images, labels) = folders.load(args.folder) if args.folder else kmnist.load_all()
     if classes != saved["classes"]:
         text = f"{dataset} has other classes than {args.model}, trained on {saved['dataset']}"

@@ -36,7 +36,7 @@ SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and 
 
 def parse_args() -> argparse.Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
-    parser = command_line.parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     add_number(parser, "--weight-decay", float, 0, 10, 0.0, "each step shrinks each weight by this, times --lr")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
     command_line.add_device(parser)
-    add_number(parser, "--seed", int, 0, command_line.LARGEST_SEED, 42, "random seed for weights, shuffling and warps")
+    add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
     check_writable(args.model, checkpoint.ENDINGS, args.folder)
@@ -156,8 +156,12 @@ def main() -> None:
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
 
-    print(f"[INFO] loading {f'the pictures in {args.folder}' if args.folder else 'the KMNIST dataset'}...")
-    dataset, classes, training, test = folders.load(args.folder) if args.folder else kmnist.load_all()
+    if args.folder:
+        print(f"[INFO] loading the pictures in {args.folder}...")
+        dataset, classes, training, test = folders.load(args.folder)
+    else:
+        print("[INFO] loading the KMNIST dataset...")
+        dataset, classes, training, test = kmnist.load_all()
     print("[INFO] generating the train/validation split...")
     train_set, val_set = split(*training, args)
     torch.manual_seed(args.seed)

@@ -37,21 +37,6 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
 
     Raises CommandError if the file is not a model, is damaged, or does not fit the LeNet in modules/lenet.py.
     """
-    saved = read_file(path)
-    model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
-    try:
-        model.load_state_dict(saved["state_dict"])
-    except RuntimeError as error:
-        reason = str(error).split("\n\t")[-1]
-        raise CommandError(f"{path} does not fit the network in modules/lenet.py ({reason})") from None
-    # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
-    if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
-        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, {"temperature": 1.0, **saved}  # it has none before training has ended
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The content of an undamaged file of `save`. Runs no code from it. Raises CommandError."""
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise CommandError(f"{path} is not an ordinary file: name one that train.py wrote")
     try:
@@ -68,7 +53,17 @@ def read_file(path: Path) -> dict[str, Any]:
     except Exception:  # a broken file fails in many ways; each means the same to the user
         text = "is damaged, or is not a model that this version of train.py wrote: train another"
         raise CommandError(f"{path} {text}") from None
-    return saved
+
+    model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
+    try:
+        model.load_state_dict(saved["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).split("\n\t")[-1]
+        raise CommandError(f"{path} does not fit the network in modules/lenet.py ({reason})") from None
+    # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
+    if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
+        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
+    return model, {"temperature": 1.0, **saved}  # it has none before training has ended
 
 
 @torch.inference_mode()

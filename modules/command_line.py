@@ -2,17 +2,14 @@
 
 import argparse
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 MOST_COMPLAINTS = 10  # lines about single files
-LARGEST_SEED = 2**32 - 1
 FOLDER_HELP = "your own characters instead of KMNIST: a folder with one sub-folder of pictures for each class"
 
 
@@ -22,12 +19,6 @@ class CommandError(Exception):
     def __init__(self, message: str, code: int = 2) -> None:
         super().__init__(message)
         self.code = code
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """A parser that prints a script's docstring as it is."""
-    form = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=description, formatter_class=form, allow_abbrev=False)
 
 
 def add_number(
@@ -83,9 +74,9 @@ def check_writable(path: Path, endings: list[str], pictures: Path | None = None)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, creating its folder; an existing file keeps its permissions.
+    """Replace `path` by `content` in one step, creating its folder. Raises OSError, which names the file.
 
-    A kill or a full disk at any moment leaves the old file or the new one. Raises OSError, which names the file.
+    A kill or a full disk at any moment leaves the old file or the new one.
     """
     target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
     temporary = target.with_name(f".{os.getpid()}.part")
@@ -95,14 +86,11 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, temporary)
         temporary.replace(target)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def complain(message: object, kind: str = "error") -> None:

@@ -119,7 +119,7 @@ def main() -> None:
 
     from modules import command_line
 
-    parser = command_line.parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command_line.add_number(parser, "--epochs", int, 1, 1000, 1, "of each run")
     command_line.add_number(parser, "--repeats", int, 1, 1000, 3, "runs of each variant")
     command_line.add_device(parser)

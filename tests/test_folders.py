@@ -61,6 +61,7 @@ def test_names_in_any_script_deeper_folders_and_files_left_out(
     assert lines[0].startswith(f"train.py: warning: {deep / 'blank.png'} shows no character")
     assert all("broken" in line and "left out" in line for line in lines[1:10])
     assert lines[10] == "train.py: warning: 2 more files are left out"
+    assert " of 36 pictures are read with a remark; the first: " in lines[11]
     assert checkpoint.load(model)[1]["classes"] == ["a a", unicodedata.normalize("NFC", "für"), "き"]
     assert re.search(r"\n +a a .* 2\n +für .* 2\n +き .* 2\n", done.out)  # a fifth of eight
 
@@ -69,7 +70,7 @@ def test_names_in_any_script_deeper_folders_and_files_left_out(
     done = run("predict.py", "-m", model)
     assert (done.code, f"KMNIST has other classes than {model}, trained on my characters" in done.err) == (2, True)
     done = run("predict.py", "-m", pretrained, "--folder", characters)
-    assert (done.code, f"{characters} has other classes than {pretrained}, trained on" in done.err) == (2, True)
+    assert (done.code, f"my characters has other classes than {pretrained}, trained on" in done.err) == (2, True)
 
 
 def test_a_character_in_two_classes_is_named_in_one_line(tmp_path: Path, run: Run, characters: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_few_pictures_learned_by_heart_are_not_nothing(tmp_path: Path, run: Ru
     for number in range(5, 8):
         (characters / "b" / f"{number}.png").unlink()
     done = run("train.py", *quick(tmp_path, "--folder", characters, "--epochs", 40, "--train-split", 0.75))
-    assert (done.code, done.err, "learned nothing" in done.out) == (0, "", False)
+    assert (done.code, "learned nothing" in done.out) == (0, False)
 
 
 def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -> None:

@@ -21,13 +21,13 @@ COMMANDS += [
     for flags in re.findall(r"(?m)^.*?`(--(?!device)[^`]+ [^`]+)`", README)
 ]
 # all is well, or there is no screen to open a window on
-ENDS = [(0, ""), (1, "predict.py: error: --draw opens a window, and there is no screen for it\n")]
+ENDS = [(0, []), (1, ["predict.py: error: --draw opens a window, and there is no screen for it"])]
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize(("command", "end"), {command: ENDS["--draw" in command] for command in COMMANDS}.items())
 def test_every_command_runs_in_short(
-    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, characters: Path, command: str, end: tuple[int, str]
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, characters: Path, command: str, end: tuple
 ) -> None:
     characters.rename(tmp_path / "my-characters")
     (tmp_path / "output").mkdir()
@@ -36,7 +36,7 @@ def test_every_command_runs_in_short(
         shutil.copy(ROOT / "output" / "pretrained.pth", tmp_path / "output" / f"{name}.pth")
     monkeypatch.chdir(tmp_path)
     done = run(*shlex.split(command), *["--epochs", 1] * command.startswith("train"))
-    assert (done.code, done.err) == end
+    assert (done.code, [line for line in done.err.splitlines() if ": warning: " not in line]) == end
 
 
 def test_every_link_and_file_exists_and_every_module_is_named() -> None:

@@ -29,36 +29,35 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
     a class cannot be used.
     """
     classes = find_classes(folder)
-    files = [(label, path) for label, sub in enumerate(classes.values()) for path in find_pictures(sub)]
-    images, labels, faults, remarks = [], [], [], []
-    for label, path in tqdm(files, leave=False, disable=None, file=sys.stdout):
+    files = [(name, path) for name, deeper in classes.items() for path in find_pictures(deeper)]
+    characters: dict[str, list[np.ndarray]] = {name: [] for name in classes}
+    faults, remarks = [], []
+    for name, path in tqdm(files, leave=False, disable=None, file=sys.stdout):
         try:
-            characters, _, remark = find_characters(load_picture(path))
+            found, _, remark = find_characters(load_picture(path))
         except CommandError as error:
             faults.append(f"{path} {error}")
             continue
-        images += characters
-        labels += [label] * len(characters)
+        characters[name] += found
         remarks += [f"{path}: {remark}"] * bool(remark)
     complain_about(faults, "warning")
     if remarks:
-        complain(f"{len(remarks)} of {len(files)} pictures have remarks, the first {remarks[0]}", "warning")
+        complain(f"{len(remarks)} of {len(files)} pictures are read with a remark; the first: {remarks[0]}", "warning")
 
-    different: list[set[bytes]] = [set() for _ in classes]
-    for image, label in zip(images, labels, strict=True):
-        different[label].add(image.tobytes())
-    for path, own in zip(classes.values(), different, strict=True):
-        if len(own) < LEAST_CHARACTERS:
-            text = f"has {len(own)} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
-            raise CommandError(f"{path} {text}")
-    for (name, own), (other, others) in combinations(zip(classes, different, strict=True), 2):
-        if own & others:
+    different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
+    for name, images in different.items():
+        if len(images) < LEAST_CHARACTERS:
+            text = f"has {len(images)} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
+            raise CommandError(f"{classes[name]} {text}")
+    for name, other in combinations(classes, 2):
+        if different[name] & different[other]:
             complain(f"the classes {name} and {other} have a character in common", "warning")
 
-    images, labels = torch.from_numpy(np.stack(images))[:, None], torch.tensor(labels)
+    images = torch.from_numpy(np.concatenate(list(characters.values())))[:, None]
+    labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([*map(len, characters.values())]))
     rest, test = divide(images, labels, TEST_SHARE)
-    name = "".join(filter(str.isprintable, folder.resolve().name))
-    return name, list(classes), (images[rest], labels[rest]), (images[test], labels[test])
+    dataset = "".join(filter(str.isprintable, folder.resolve().name))
+    return dataset, list(classes), (images[rest], labels[rest]), (images[test], labels[test])
 
 
 def find_classes(folder: Path) -> dict[str, Path]:
@@ -83,9 +82,7 @@ def find_pictures(path: Path) -> list[Path]:
     if not os.path.isdir(path):
         return [path]
     files: list[Path] = []
-    for folder, deeper, names in os.walk(
-        path, onerror=lambda error: complain(f"{error.filename}: {error.strerror}", "warning")
-    ):
+    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
         deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
         files += [Path(folder, name) for name in names if name[0] != "."]
     if not files:
