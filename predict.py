@@ -19,7 +19,7 @@ import torch
 
 from modules import checkpoint, command_line, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, check_writable, complain, complain_about, write_whole
+from modules.command_line import CommandError, add_number, check_writable, complain_about, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 from modules.own.pictures import find_characters, load_picture
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     modes.add_argument("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders")
     modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
     modes.add_argument("--draw", action="store_true", help="a window to write in, which is read after every stroke")
-    add("--layers", action="store_true", help="show the inside of the network for each image")
+    add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
     add("--output", metavar="FILE", type=Path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
@@ -145,8 +145,6 @@ def classify_pictures(
             continue
         note = "; ".join(filter(None, [str(path), remark]))
         if several:
-            if args.layers:
-                complain(f"{path} has several characters, and --layers shows one alone", "warning")
             drawn.append(cards.page(picture, boxes, answers, names, SURE, note))
             continue
         image, chances = characters[0], answers[0]

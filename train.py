@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Subset, random_split
@@ -25,13 +26,13 @@ from modules.batches import EVALUATION_BATCH, Images, divide
 from modules.command_line import CommandError, add_number, check_writable, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
-from modules.temperature import calibrated_loss, choose_temperature
 
 INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weight
 BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
+LEAST_FOR_TEMPERATURE = 500  # validation images; from fewer, a few odd ones would choose it
 
 
 def parse_args() -> argparse.Namespace:
@@ -111,10 +112,7 @@ def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tens
 def train(
     model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: argparse.Namespace, about: dict
 ) -> None:
-    """Train for all epochs; after each, save the model together with `about`, to which its curves are added.
-
-    Raises CommandError when a loss is not finite.
-    """
+    """Train; after each epoch, add its curves to `about` and save both. Raises CommandError if a loss is not finite."""
     # AdamW is Adam with its own weight decay; fused updates all weights in one call
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
     scheduler = None
@@ -136,6 +134,19 @@ def train(
         print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
         print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
+
+
+def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:
+    """The temperature from 0.1 to 10 with the lowest loss on validation images, N x classes and N.
+
+    A network is too sure after usual training, and not sure enough after label smoothing. Dividing its scores by the
+    temperature before softmax mends both and changes no answer. Guo, Pleiss, Sun and Weinberger, "On Calibration of
+    Modern Neural Networks" (2017), https://arxiv.org/abs/1706.04599. Log-probabilities serve as scores.
+    """
+    if len(labels) < LEAST_FOR_TEMPERATURE:
+        return 1.0  # changes nothing
+    temperatures = torch.logspace(-1, 1, 201).tolist()  # 2% from one to the next
+    return min(temperatures, key=lambda temperature: cross_entropy(log_probs / temperature, labels).item())
 
 
 def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) -> np.ndarray:
@@ -186,14 +197,14 @@ def main() -> None:
         reason = error
     val_loss, _, log_probs, labels = evaluate(model, val_loader)
     temperature = about["temperature"] = choose_temperature(log_probs, labels)
-    calibrated = calibrated_loss(log_probs, labels, temperature)
+    calibrated = cross_entropy(log_probs / temperature, labels).item()
     print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")
 
     print("[INFO] evaluating network...")
     _, about["test_accuracy"], log_probs, _ = evaluate(model, test_loader)
     confusion = report(test[1], log_probs.argmax(1), classes)
     checkpoint.save(args.model, model, **about)
-    picture = plot.draw_plot(about["history"], confusion, classes, dataset, args.augment, args.plot.suffix)
+    picture = plot.draw_plot(about["history"], confusion, classes, dataset, args.plot.suffix)
     write_whole(args.plot, picture)
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 

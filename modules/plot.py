@@ -17,13 +17,10 @@ MOST_COUNTS = 15  # classes up to which a number fits into each cell of the conf
 Curves = dict[str, list[float]]  # train_loss, val_loss, train_acc, val_acc and lr, a number for each epoch
 
 
-def draw_plot(
-    history: Curves, confusion: np.ndarray, classes: list[str], dataset: str, augmented: bool, ending: str
-) -> bytes:
+def draw_plot(history: Curves, confusion: np.ndarray, classes: list[str], dataset: str, ending: str) -> bytes:
     """The bytes of a picture file (its ending ".png", ".svg" ...) with the curves and the confusions of a run.
 
-    `confusion` tells how many test images of class i (row) were read as class j (column). `augmented`: the training
-    images are warped, so they are harder to read.
+    `confusion` tells how many test images of class i (row) were read as class j (column).
     """
     installed = font_manager.get_font_names()
     fonts = [name for name in FONTS if name in installed]
@@ -34,15 +31,15 @@ def draw_plot(
         figure = Figure((12, 7), layout="constrained")  # not pyplot's: it opens no window
         panels = figure.subplot_mosaic([["loss"] * 2 + ["confusion"] * 3, ["acc"] * 2 + ["confusion"] * 3])
         figure.suptitle(f"Training Loss and Accuracy on Dataset: {dataset[:LONGEST]}")
-        draw_curves(panels["loss"], history, "loss", augmented)
-        draw_curves(panels["acc"], history, "acc", augmented)
+        draw_curves(panels["loss"], history, "loss")
+        draw_curves(panels["acc"], history, "acc")
         draw_confusion(panels["confusion"], confusion, [name[:LONGEST] for name in classes])
         picture = io.BytesIO()
         figure.savefig(picture, format=ending[1:].lower(), dpi=120)
     return picture.getvalue()
 
 
-def draw_curves(panel: Axes, history: Curves, quantity: str, augmented: bool) -> None:
+def draw_curves(panel: Axes, history: Curves, quantity: str) -> None:
     """Draw the training and the validation curve of a quantity, "loss" or "acc"; with the loss the learning rate."""
     epochs = np.arange(len(history["train_loss"])) + 1
     for part, colour in (("train", "C0"), ("val", "C1")):
@@ -63,7 +60,7 @@ def draw_curves(panel: Axes, history: Curves, quantity: str, augmented: bool) ->
             rate.set_ylabel("learning rate (dashed)", color="0.4")
             rate.grid(False)
             panel.set(zorder=1, facecolor="none")  # the legend stays on top
-    panel.legend(title="train: on warped images" if augmented else None)
+    panel.legend()
 
 
 def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> None:

@@ -120,10 +120,10 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters, and a class needs"),
-    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "is no name for a class"),
+    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "in printable characters"),
 }
 TWICE = ("\u00e9", "e\u0301") if sys.platform == "linux" else ("b\u200c",)  # other systems take the two for one
-BAD_FOLDERS["one name twice"] = (lambda folder: [(folder / name).mkdir() for name in TWICE], "each name once")
+BAD_FOLDERS["one name twice"] = (lambda folder: [(folder / name).mkdir() for name in TWICE], "needs a name of its own")
 
 
 @pytest.mark.parametrize("kind", BAD_FOLDERS)

@@ -21,7 +21,6 @@ from modules import augment, checkpoint, kmnist
 from modules.augment import warp
 from modules.batches import pixels
 from modules.lenet import LeNet
-from modules.temperature import choose_temperature
 from tests.benchmark import unpack
 from tests.conftest import ROOT, Run, quick
 
@@ -103,9 +102,9 @@ def test_the_temperature_that_scores_were_spoilt_with_is_found(true: float) -> N
     honest = torch.randn(10_000, 10).mul(2).log_softmax(1)
     labels = torch.multinomial(honest.exp(), 1)[:, 0]
     spoilt = (honest * true).log_softmax(1)
-    found = choose_temperature(spoilt, labels)
+    found = train.choose_temperature(spoilt, labels)
     assert found == pytest.approx(true, rel=0.06)
-    assert choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
+    assert train.choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
 
 
 def blobs(count: int) -> torch.Tensor:

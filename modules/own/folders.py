@@ -66,15 +66,13 @@ def find_classes(folder: Path) -> dict[str, Path]:
         folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
     except OSError as error:
         raise CommandError(f"{folder} is no folder of classes: {error.strerror}") from None
-    # macOS may store an accent apart from its letter
-    classes = sorted((unicodedata.normalize("NFC", path.name), path) for path in folders)
-    if len(classes) < 2:
-        text = f"has {len(classes)} sub-folders: make one sub-folder of pictures for each character, at least two"
+    if len(folders) < 2:
+        text = f"has {len(folders)} sub-folders: make one sub-folder of pictures for each character, at least two"
         raise CommandError(f"{folder} {text}")
-    for name, path in classes:
-        if not name.isprintable() or [other for other, _ in classes].count(name) > 1:
-            raise CommandError(f"{path} is no name for a class: use printable characters, and each name once")
-    return dict(classes)
+    classes = {unicodedata.normalize("NFC", path.name): path for path in folders}  # macOS may store e and ´ for é
+    if len(classes) < len(folders) or not all(map(str.isprintable, classes)):
+        raise CommandError(f"{folder}: each sub-folder needs a name of its own, in printable characters")
+    return dict(sorted(classes.items()))
 
 
 def find_pictures(path: Path) -> list[Path]:

@@ -12,21 +12,17 @@ PICTURE = 336  # pixels: twelve for each of a KMNIST image
 PAGE = 1000  # pixels: the longer side of a page of characters
 MARGIN = 14  # pixels around a picture
 CAPTION, HEADING = 90, 56  # pixels: two lines of text below a picture, one above a sheet
-LARGEST_SHEET = 8000  # pixels along the longer side of its cards, which any viewer opens
 GREEN, RED, GREY, BLACK = (40, 130, 20), (40, 30, 200), (110, 110, 110), (40, 40, 40)  # blue, green, red
 FONT = cv2.FONT_HERSHEY_SIMPLEX  # OpenCV 5 draws most scripts with it
 ENCODING = "utf-8" if int(cv2.__version__[0]) >= 5 else "ascii"  # OpenCV 4 draws Latin letters alone, here ? for others
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Write text from `corner`, its baseline's left end, in a font of `size` pixels; smaller or shorter at need."""
+    """Write text from `corner`, its baseline's left end, in a font of `size` pixels, or of less if it is long."""
     text = text.encode(ENCODING, "replace").decode(ENCODING)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
-    while text and cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0] > room:
-        if size > 10:
-            size -= 1
-        else:
-            text = text[1:]  # the end of a path says more than its beginning
+    while size > 1 and cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0] > room:
+        size -= 1
     cv2.putText(canvas, text, corner, FONT, size / 32, colour, 1 + size // 25, cv2.LINE_AA)
 
 
@@ -87,10 +83,9 @@ def sheet(drawn: list[np.ndarray], heading: str) -> np.ndarray:
     height, width = np.max([each.shape[:2] for each in drawn], axis=0).tolist()
     columns = min(len(drawn), math.ceil(math.sqrt(len(drawn) * height / width * 4 / 3)))
     rows = math.ceil(len(drawn) / columns)
-    shrink = min(1, LARGEST_SHEET / max(columns * width, rows * height))
     cells = [bordered(each, 0, height - len(each), 0, width - each.shape[1]) for each in drawn]
     cells += [np.full_like(cells[0], 255)] * (columns * rows - len(drawn))
-    body = build_montages(cells, (round(width * shrink), round(height * shrink)), (columns, rows))[0]
+    body = build_montages(cells, (width, height), (columns, rows))[0]
     canvas = bordered(body, HEADING, 0, 0, max(0, 2 * PICTURE - body.shape[1]))
     write(canvas, heading, (MARGIN, 40), 28, BLACK)
     return canvas

@@ -29,10 +29,8 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
 
     # the brightest pixel, and the part of the image that it was computed from
     number, row, column = np.unravel_index(first.argmax(), first.shape)
-    side, step, width = weights.shape[1], model.conv1.stride[0], first.shape[2]
-    padding = ((width - 1) * step + side - len(image)) // 2
-    patch = np.pad(image, padding)[row * step :, column * step :][:side, :side]
-    bias = 0 if model.conv1.bias is None else model.conv1.bias[number].item()
+    side, width, bias = weights.shape[1], first.shape[2], model.conv1.bias[number].item()
+    patch = image[row : row + side, column : column + side]
     lines = [
         f"  {sums[number, row, column] - bias:.2f}   is the sum of the {patch.size} products",
         f"{bias:+.2f}   is the filter's bias",
@@ -67,7 +65,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
         f"maxpool1, conv2, relu2: maps of {second.shape[1]} x {second.shape[2]}, each computed from all maps of conv1."
     )
     draw("conv2", tiled(brightness(second), MAPS // 2), title, "inferno")
-    mark("image", column * step - padding, row * step - padding, side)
+    mark("image", column, row, side)
     mark("filters", number * (side + 1), 0, side)
     mark("conv1", number * (width + 1) + column - 1, row - 1, 3)
     title = "maxpool2, fc1, relu3, fc2: the scores. Temperature and softmax make them probabilities:"
