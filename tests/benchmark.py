@@ -17,21 +17,24 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import torch
+from sklearn.metrics import classification_report
+from torch import nn
+from torch.utils.data import DataLoader, random_split
+from torchvision.datasets import KMNIST
+from torchvision.transforms import ToTensor
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from modules import command_line, kmnist
+from modules.lenet import LeNet
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-VARIANTS = {
-    "plain loop": [__file__],
-    "train.py": [str(ROOT / "train.py")],
-    "train.py --augment": [str(ROOT / "train.py"), "--augment"],
-    "train.py --amp": [str(ROOT / "train.py"), "--amp"],
-    "train.py --amp --augment": [str(ROOT / "train.py"), "--amp", "--augment"],
-}
+VARIANTS = ["plain loop", "train.py", "train.py --augment", "train.py --amp", "train.py --amp --augment"]
 
 
 def unpack(root: Path) -> None:
     """Put KMNIST below a folder as torchvision's KMNIST wants it."""
-    from modules import kmnist
-
     raw = root / "KMNIST" / "raw"
     raw.mkdir(parents=True)
     for name in kmnist.MD5:
@@ -40,16 +43,6 @@ def unpack(root: Path) -> None:
 
 def plain_loop(root: str, epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
     """Data, loop, report, plot and model as tutorials write them."""
-    import matplotlib.pyplot as plt
-    import torch
-    from sklearn.metrics import classification_report
-    from torch import nn
-    from torch.utils.data import DataLoader, random_split
-    from torchvision.datasets import KMNIST
-    from torchvision.transforms import ToTensor
-
-    from modules.lenet import LeNet
-
     training, test = (KMNIST(root, train=train, transform=ToTensor()) for train in (True, False))
     count = round(0.75 * len(training))
     parts = random_split(training, [count, len(training) - count], generator=torch.Generator().manual_seed(42))
@@ -97,28 +90,21 @@ def measure(command: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *command, "--model", f"{folder}/model.pth", "--plot", f"{folder}/plot.png"]
         start = time.perf_counter()
-        output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
         whole = time.perf_counter() - start
     return {"training": float(re.search(r"train the model: ([\d.]+)s", output)[1]), "whole": whole}
 
 
 def row(variant: str, runs: list[dict[str, float]], plain: list[dict[str, float]], epochs: int) -> str:
     """A row of the table: the runs of a variant and those of the plain loop, which took turns."""
-
-    def speed_up(what: str) -> str:
-        return f"{statistics.median(slow[what] / run[what] for slow, run in zip(plain, runs, strict=True)):.2f}"
-
     seconds = [run["training"] / epochs for run in runs]
-    training = f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
-    whole = f"{statistics.median(run['whole'] for run in runs):.1f}"
-    return f"| {variant} | {training} | {speed_up('training')} | {whole} | {speed_up('whole')} |"
+    text = f"| {variant} | {statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f}) | "
+    for what in ("training", "whole"):
+        text += f"{statistics.median(slow[what] / run[what] for slow, run in zip(plain, runs, strict=True)):.2f} | "
+    return text + f"{statistics.median(run['whole'] for run in runs):.1f} |"
 
 
 def main() -> None:
-    import torch
-
-    from modules import command_line
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command_line.add_number(parser, "--epochs", int, 1, 1000, 1, "of each run")
     command_line.add_number(parser, "--repeats", int, 1, 1000, 3, "runs of each variant")
@@ -135,14 +121,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         unpack(Path(root))
         for repeat in range(args.repeats):
-            for variant, command in VARIANTS.items():
+            for variant in VARIANTS:
                 print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr, flush=True)
-                plain = ["--plain", root] if variant == "plain loop" else []
-                runs[variant].append(measure([*command, *plain, *flags]))
+                command = [__file__, "--plain", root] if variant == "plain loop" else variant.split()
+                runs[variant].append(measure([*command, *flags]))
 
     processor = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else platform.machine()
     print(f"\n{args.epochs} epochs, {args.repeats} repeats; {processor}, {torch.get_num_threads()} threads; ", end="")
-    print(f"torch {torch.__version__}\n\n| variant | s/epoch (min-max) | speed-up | whole command, s | speed-up |")
+    print(f"torch {torch.__version__}\n\n| variant | s/epoch (min-max) | speed-up | of the whole command | seconds |")
     print("|---|---|---|---|---|")
     for variant, results in runs.items():
         print(row(variant, results, runs["plain loop"], args.epochs))

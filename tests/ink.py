@@ -1,12 +1,10 @@
 """Characters as people would show them: ink on paper, in several sizes, places and colours, among other things."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
+Random = np.random.RandomState
 Colour = tuple[int, int, int]  # blue, green, red
-Kind = Callable[[np.ndarray, np.random.RandomState], np.ndarray]
 WHITE, BLACK, BLUE_INK, TABLE = (255, 255, 255), (30, 30, 30), (110, 50, 40), (50, 60, 80)
 
 
@@ -14,9 +12,7 @@ def paper(height: int, width: int, colour: Colour = (225, 235, 240)) -> np.ndarr
     return np.full((height, width, 3), colour, np.uint8)
 
 
-def written(
-    image: np.ndarray, page: np.ndarray, place: tuple[int, int], size: int = 200, pen: Colour = BLACK
-) -> np.ndarray:
+def written(image: np.ndarray, page: np.ndarray, place: tuple, size: int = 200, pen: Colour = BLACK) -> np.ndarray:
     """A page, H x W x 3, uint8, with a 28 x 28 uint8 image enlarged to `size`, its top and left at a place."""
     there = page[place[0] : place[0] + size, place[1] : place[1] + size]
     ink = cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC)[..., None] / 255
@@ -24,17 +20,15 @@ def written(
     return page
 
 
-def somewhere(
-    image: np.ndarray, page: np.ndarray, numbers: np.random.RandomState, size: int = 200, pen: Colour = BLACK
-) -> np.ndarray:
+def somewhere(image: np.ndarray, page: np.ndarray, rng: Random, size: int = 200, pen: Colour = BLACK) -> np.ndarray:
     height, width = (side - size + 1 for side in page.shape[:2])
-    return written(image, page, (numbers.randint(height), numbers.randint(width)), size, pen)
+    return written(image, page, (rng.randint(height), rng.randint(width)), size, pen)
 
 
-def photographed(page: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+def photographed(page: np.ndarray, rng: Random) -> np.ndarray:
     """With noise, and a shadow from left to right."""
     light = np.linspace(0.6, 1, page.shape[1])[:, None]
-    return (page * light + numbers.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
+    return (page * light + rng.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
 
 
 def lines(spacing: int, colour: Colour, breadth: int, crossed: bool = False) -> np.ndarray:
@@ -52,78 +46,76 @@ def turned(page: np.ndarray, degrees: float, size: int, shift: int, beside: Colo
     return cv2.warpAffine(page, turn, (size, size), borderValue=beside)
 
 
-def table_at_one_side(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page, broad = somewhere(image, paper(360, 360), numbers), numbers.randint(20, 120)
-    sides = np.roll([broad, 0, 0, 0], numbers.randint(4)).tolist()
-    return photographed(cv2.copyMakeBorder(page, *sides, cv2.BORDER_CONSTANT, value=TABLE), numbers)
+def table_at_one_side(image: np.ndarray, rng: Random) -> np.ndarray:
+    page, broad = somewhere(image, paper(360, 360), rng), rng.randint(20, 120)
+    sides = np.roll([broad, 0, 0, 0], rng.randint(4)).tolist()
+    return photographed(cv2.copyMakeBorder(page, *sides, cv2.BORDER_CONSTANT, value=TABLE), rng)
 
 
-def corner_of_a_desk(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page = written(image, paper(450, 450), (numbers.randint(110, 250), numbers.randint(110, 250)))
-    legs = numbers.randint(100, 200, 2)
-    return photographed(cv2.fillPoly(page, [np.array([[0, 0], [legs[0], 0], [0, legs[1]]])], TABLE), numbers)
+def corner_of_a_desk(image: np.ndarray, rng: Random) -> np.ndarray:
+    page = written(image, paper(450, 450), (rng.randint(110, 250), rng.randint(110, 250)))
+    legs = rng.randint(100, 200, 2)
+    return photographed(cv2.fillPoly(page, [np.array([[0, 0], [legs[0], 0], [0, legs[1]]])], TABLE), rng)
 
 
-def sheet_on_a_dark_table(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+def sheet_on_a_dark_table(image: np.ndarray, rng: Random) -> np.ndarray:
     """Ruled, turned a little, and taking less than half of the picture."""
-    page = somewhere(image, lines(50, (180, 160, 140), 2)[:300, :340], numbers)
-    return photographed(turned(page, numbers.uniform(-4, 4), 490, 80, TABLE), numbers)
+    page = somewhere(image, lines(50, (180, 160, 140), 2)[:300, :340], rng)
+    return photographed(turned(page, rng.uniform(-4, 4), 490, 80, TABLE), rng)
 
 
-def bar_of_a_scanner(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page = written(image, paper(300, 300, WHITE), (numbers.randint(100), numbers.randint(20, 100)))
+def bar_of_a_scanner(image: np.ndarray, rng: Random) -> np.ndarray:
+    page = written(image, paper(300, 300, WHITE), (rng.randint(100), rng.randint(20, 100)))
     page[:, :12] = 0
     return page
 
 
-def punch_holes(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page = written(image, paper(500, 350), (numbers.randint(20, 280), numbers.randint(80, 130)))
+def punch_holes(image: np.ndarray, rng: Random) -> np.ndarray:
+    page = written(image, paper(500, 350), (rng.randint(20, 280), rng.randint(80, 130)))
     for y in (100, 400):
         cv2.circle(page, (40, y), 15, TABLE, -1, cv2.LINE_AA)
-    return photographed(page, numbers)
+    return photographed(page, rng)
 
 
-def blue_rules_and_a_red_margin(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+def blue_rules_and_a_red_margin(image: np.ndarray, rng: Random) -> np.ndarray:
     page = cv2.line(lines(50, (220, 160, 110), 2), (60, 0), (60, 400), (80, 80, 220), 2)
-    return photographed(somewhere(image, page, numbers), numbers)
+    return photographed(somewhere(image, page, rng), rng)
 
 
-def sloping_dark_rules(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page = written(image, lines(50, (70, 70, 70), 2), (numbers.randint(30, 170), numbers.randint(30, 170)))
-    return photographed(turned(page, numbers.uniform(-2, 2), 360, -20, WHITE), numbers)
+def sloping_dark_rules(image: np.ndarray, rng: Random) -> np.ndarray:
+    page = written(image, lines(50, (70, 70, 70), 2), (rng.randint(30, 170), rng.randint(30, 170)))
+    return photographed(turned(page, rng.uniform(-2, 2), 360, -20, WHITE), rng)
 
 
-def practice_box(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
+def practice_box(image: np.ndarray, rng: Random) -> np.ndarray:
     """One box of three, with a cross in it."""
     page = paper(300, 800)
     for left in (30, 280, 530):
         cv2.rectangle(page, (left, 30), (left + 240, 270), (90, 90, 90), 2)
         cv2.line(page, (left, 150), (left + 240, 150), (200, 200, 200), 1)
         cv2.line(page, (left + 120, 30), (left + 120, 270), (200, 200, 200), 1)
-    return written(image, page, (50, 50 + 250 * numbers.randint(3)))
+    return written(image, page, (50, 50 + 250 * rng.randint(3)))
 
 
-def print_below(image: np.ndarray, numbers: np.random.RandomState) -> np.ndarray:
-    page = written(image, paper(320, 300), (numbers.randint(10, 40), 50))
+def print_below(image: np.ndarray, rng: Random) -> np.ndarray:
+    page = written(image, paper(320, 300), (rng.randint(10, 40), 50))
     return cv2.putText(page, "KMNIST no. 17", (30, 290), cv2.FONT_HERSHEY_SIMPLEX, 0.9, BLACK, 2, cv2.LINE_AA)
 
 
-KINDS: dict[str, Kind] = {
-    "black on white": lambda image, numbers: somewhere(image, paper(300, 300, WHITE), numbers),
-    "filling the frame": lambda image, numbers: somewhere(image, paper(112, 112), numbers, 112),
-    "small on a page": lambda image, numbers: somewhere(image, paper(700, 500), numbers, 60),
-    "tiny": lambda image, numbers: somewhere(image, paper(64, 200, WHITE), numbers, 28),
-    "photograph": lambda image, numbers: photographed(
-        somewhere(image, paper(600, 800), numbers, 260, BLUE_INK), numbers
+KINDS = {
+    "black on white": lambda image, rng: somewhere(image, paper(300, 300, WHITE), rng),
+    "filling the frame": lambda image, rng: somewhere(image, paper(112, 112), rng, 112),
+    "small on a page": lambda image, rng: somewhere(image, paper(700, 500), rng, 60),
+    "tiny": lambda image, rng: somewhere(image, paper(64, 200, WHITE), rng, 28),
+    "photograph": lambda image, rng: photographed(somewhere(image, paper(600, 800), rng, 260, BLUE_INK), rng),
+    "chalk on green": lambda image, rng: photographed(
+        somewhere(image, paper(300, 500, (60, 90, 50)), rng, 180, WHITE), rng
     ),
-    "chalk on green": lambda image, numbers: photographed(
-        somewhere(image, paper(300, 500, (60, 90, 50)), numbers, 180, WHITE), numbers
+    "red on green, as bright": lambda image, rng: photographed(
+        somewhere(image, paper(400, 400, (60, 115, 40)), rng, pen=(39, 39, 214)), rng
     ),
-    "red on green, as bright": lambda image, numbers: photographed(
-        somewhere(image, paper(400, 400, (60, 115, 40)), numbers, pen=(39, 39, 214)), numbers
-    ),
-    "squared paper": lambda image, numbers: photographed(
-        somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), numbers), numbers
+    "squared paper": lambda image, rng: photographed(
+        somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), rng), rng
     ),
     "table at one side": table_at_one_side,
     "corner of a desk": corner_of_a_desk,
@@ -139,13 +131,13 @@ KINDS: dict[str, Kind] = {
 
 def page(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Characters, N x 28 x 28, uint8, on a photographed sheet, in rows, each moved a little."""
-    numbers, pitch, size = np.random.RandomState(0), 150, 96
+    rng, pitch, size = Random(0), 150, 96
     sheet = paper(rows * pitch + 60, columns * pitch + 60)
     for number, image in enumerate(images):
         row, column = divmod(number, columns)
-        place = [40 + pitch * cell + numbers.randint(-8, 9) for cell in (row, column)]
+        place = [40 + pitch * cell + rng.randint(-8, 9) for cell in (row, column)]
         written(image, sheet, (place[0], place[1]), size)
-    return photographed(sheet, numbers)
+    return photographed(sheet, rng)
 
 
 def strokes(image: np.ndarray) -> list[list[tuple[int, int]]]:

@@ -35,9 +35,7 @@ if os.name == "posix":  # Windows takes long names
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("command", REFUSED, ids=lambda command: command[:60])
-def test_bad_arguments_are_refused_before_the_work(
-    pretrained: Path, run: Run, monkeypatch: MonkeyPatch, command: str
-) -> None:
+def test_bad_arguments_are_refused(pretrained: Path, run: Run, monkeypatch: MonkeyPatch, command: str) -> None:
     script, *flags = command.split(" ")
     required = ["-m", "model.pth"] + ["-p", "p.png"] * (script == "train.py")
     monkeypatch.chdir(pretrained.parent)

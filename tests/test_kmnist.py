@@ -57,9 +57,7 @@ def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "spoil"), [*zip(kmnist.MD5, [lambda path: os.truncate(path, 99), Path.unlink] * 2, strict=True)]
 )
-def test_bad_data_is_one_line_that_says_how_to_get_it_back(
-    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: object
-) -> None:
+def test_bad_data_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: object) -> None:
     shutil.copytree(kmnist.RAW, tmp_path, dirs_exist_ok=True)
     spoil(tmp_path / name)
     monkeypatch.setattr(kmnist, "RAW", tmp_path)
@@ -102,8 +100,7 @@ def test_the_temperature_that_scores_were_spoilt_with_is_found(true: float) -> N
     honest = torch.randn(10_000, 10).mul(2).log_softmax(1)
     labels = torch.multinomial(honest.exp(), 1)[:, 0]
     spoilt = (honest * true).log_softmax(1)
-    found = train.choose_temperature(spoilt, labels)
-    assert found == pytest.approx(true, rel=0.06)
+    assert train.choose_temperature(spoilt, labels) == pytest.approx(true, rel=0.06)
     assert train.choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
 
 
@@ -114,20 +111,12 @@ def blobs(count: int) -> torch.Tensor:
     return images
 
 
-def only(monkeypatch: MonkeyPatch, **change: float) -> None:
-    for name in ("SHIFT", "ROTATION", "SCALE", "DISPLACEMENT"):
-        monkeypatch.setattr(augment, name, change.get(name, 0))
-
-
 @pytest.mark.smoke
-def test_each_image_is_warped_in_its_own_way_and_anew(monkeypatch: MonkeyPatch) -> None:
+def test_each_image_is_warped_in_its_own_way_and_anew() -> None:
     first, second = warp(blobs(50)), warp(blobs(50))
     assert first.shape == (50, 1, 28, 28)
     assert len({image.numpy().tobytes() for image in torch.cat([first, second])}) == 100
-    assert first.min() >= 0
-    assert first.max() <= 1 + 1e-6
-    only(monkeypatch)
-    torch.testing.assert_close(warp(blobs(4)), blobs(4), atol=1e-4, rtol=0)
+    assert 0 <= first.min() < first.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -136,7 +125,8 @@ def test_each_image_is_warped_in_its_own_way_and_anew(monkeypatch: MonkeyPatch) 
 )
 def test_a_warp_is_of_its_size_either_way(monkeypatch: MonkeyPatch, change: dict, right: tuple, down: tuple) -> None:
     torch.manual_seed(0)
-    only(monkeypatch, **change)
+    for name in ("SHIFT", "ROTATION", "SCALE", "DISPLACEMENT"):
+        monkeypatch.setattr(augment, name, change.get(name, 0))
     spots = warp(blobs(400))[:, 0]
     for axis, ends in ((1, right), (2, down)):
         places = spots.sum(axis) @ (torch.arange(28) - 13.5) / spots.sum((1, 2))

@@ -13,10 +13,9 @@ from modules import checkpoint, kmnist
 from modules.command_line import CommandError
 from modules.own import pictures
 from tests import ink
-from tests.conftest import ROOT
+from tests.conftest import ROOT, first_images
 
 MODEL = ROOT / "output" / "pretrained.pth"
-COUNT = 6  # characters of each kind
 PAGE = np.full((200, 240), 255, np.uint8)
 cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
 
@@ -31,17 +30,9 @@ def seen(path: Path, picture: np.ndarray) -> np.ndarray:
     return first(pictures.load_picture(path))
 
 
-@pytest.fixture(scope="module")
-def characters() -> tuple[torch.Tensor, torch.Tensor]:
-    images, labels = kmnist.load("t10k")
-    return images[:COUNT], labels[:COUNT]
-
-
 @pytest.mark.parametrize("kind", ink.KINDS)
-def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(
-    characters: tuple[torch.Tensor, torch.Tensor], tmp_path: Path, kind: str
-) -> None:
-    images, labels = characters
+def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(tmp_path: Path, kind: str) -> None:
+    images, labels = (part[:6] for part in first_images("t10k"))
     numbers, inputs = np.random.RandomState(0), []
     for image in images[:, 0].numpy():
         try:
@@ -158,9 +149,3 @@ def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
     assert pictures.find_characters(page)[2] == "ruled lines left out"
     cross = cv2.line(drawn(400, [(200, 60), (200, 340)], pen=30), (60, 200), (340, 200), (170, 170, 170), 30)
     assert pictures.find_characters(cross)[2] == "fainter ink left out"
-
-
-def test_dust_does_not_move_the_frame(tmp_path: Path) -> None:
-    clean = seen(tmp_path / "page.png", PAGE).astype(int)
-    dusty = cv2.circle(cv2.circle(PAGE.copy(), (20, 20), 2, 0, -1), (220, 190), 2, 0, -1)
-    assert np.abs(seen(tmp_path / "page.png", dusty) - clean).mean() < 2

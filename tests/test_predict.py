@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,7 @@ import predict
 from modules import checkpoint, kmnist
 from modules.show import cards
 from tests import ink
-from tests.conftest import ODD, ROOT, SMALL, Run, denied, save_picture
+from tests.conftest import ODD, ROOT, SMALL, Run, save_picture
 
 SAMPLE = r"\[INFO\] ground truth label: (\w+), predicted label: (\w+) \((\d+\.\d)%\)"
 RING = cv2.circle(np.full((300, 400), 255, np.uint8), (200, 150), 70, 0, 14)
@@ -47,9 +46,7 @@ def drawn(monkeypatch: MonkeyPatch) -> list[tuple]:
 
 
 @pytest.mark.usefixtures("small")
-def test_all_samples_each_with_its_kana_its_colour_and_its_image_at_the_models_temperature(
-    pretrained: Path, run: Run, drawn: list[tuple]
-) -> None:
+def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
     model, _ = checkpoint.load(pretrained)
     checkpoint.save(pretrained, model, classes=kmnist.CLASSES, dataset="KMNIST", temperature=3.0)
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
@@ -73,9 +70,7 @@ def test_all_samples_each_with_its_kana_its_colour_and_its_image_at_the_models_t
 
 @pytest.mark.smoke
 @pytest.mark.usefixtures("small")
-def test_all_mistakes_the_surest_first_in_red(
-    pretrained: Path, run: Run, drawn: list[tuple], monkeypatch: MonkeyPatch
-) -> None:
+def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
     model, saved = checkpoint.load(pretrained)
     images, labels = kmnist.load("t10k")
     confidence, guesses = predict.predict(model, images, saved["temperature"]).max(1)
@@ -87,12 +82,6 @@ def test_all_mistakes_the_surest_first_in_red(
         assert f"[INFO] {len(wrong)} of the {SMALL['t10k']} test images are read wrong" in done.out
         assert [(truth, guess) for truth, guess, _ in re.findall(SAMPLE, done.out)] == expected[:count]
     assert [colour for _, _, colour, _ in drawn] == [cards.RED] * (len(wrong) + 1)
-
-    monkeypatch.setattr(predict, "predict", lambda *_: torch.nn.functional.one_hot(labels, 10).float())
-    sheet = pretrained.with_name("none.png")
-    done = run("predict.py", "-m", pretrained, "--mistakes", "--output", sheet)
-    assert done.out.endswith("read wrong\n")
-    assert (done.code, sheet.exists()) == (0, False)
 
 
 def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
@@ -145,15 +134,9 @@ def test_pictures_of_any_size_end_well_and_doubtful_answers_say_so(pretrained: P
     assert any(doubt for _, doubt in answers)
 
 
-def test_without_a_screen_there_is_no_drawing_and_a_folder_that_takes_no_sheet_is_named(
-    pretrained: Path, run: Run, monkeypatch: MonkeyPatch
-) -> None:
+def test_without_a_screen_there_is_no_drawing(pretrained: Path, run: Run) -> None:
     line = "predict.py: error: --draw opens a window, and there is no screen for it\n"
     assert run("predict.py", "-m", pretrained, "--draw") == (1, "", line)
-    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
-    sheet = pretrained.with_name("model-predictions.png")
-    line = f"predict.py: error: cannot write {sheet}: Permission denied\n"
-    assert run("predict.py", "-m", pretrained) == (2, "", line)
 
 
 @pytest.mark.smoke

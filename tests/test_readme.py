@@ -14,8 +14,7 @@ from tests.conftest import ROOT, Run
 
 PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 README = PAGES[ROOT / "README.md"]
-COMMANDS = re.findall(r"python ((?:train|predict)\.py -[^`'\n|&]+)", "\n".join(PAGES.values()))
-COMMANDS = [command for command in COMMANDS if "--help" not in command]
+COMMANDS = re.findall(r"python ((?:train|predict)\.py -(?!-help)[^`'\n|&]+)", "\n".join(PAGES.values()))
 COMMANDS += [
     f"train.py --model output/m.pth --plot p.png {flags}"
     for flags in re.findall(r"(?m)^.*?`(--(?!device)[^`]+ [^`]+)`", README)

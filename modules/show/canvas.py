@@ -1,5 +1,6 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ def run(
     strokes: list[Stroke] = []
     pen: Stroke = []
     filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
+    interrupts: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
 
     def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
         nonlocal pen
@@ -46,6 +49,8 @@ def run(
     cv2.setMouseCallback(windows.WINDOW, on_mouse)
     shown, sheet = None, None
     while (key := windows.wait_key()) != "esc":
+        if interrupts:
+            raise KeyboardInterrupt
         if [len(stroke) for stroke in strokes] == shown and not key:
             continue
         note = ""
@@ -60,16 +65,15 @@ def run(
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
             note = f"{path} is taken back"
         elif key == "enter" and strokes:
-            note = save(sheet, free_path(beside, "drawing-"))
+            _, note = save(sheet, beside, "drawing-")
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
-            path = free_path(folder / key)
-            if path.parent.is_dir() and key not in [other.name for other in folder.iterdir()]:
+            if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                note = save(sheet, path)
-            if path.exists():
-                filed[:] = [(path, strokes.copy())]
-                strokes.clear()
+                path, note = save(sheet, folder / key)
+                if path.exists():
+                    filed[:] = [(path, strokes.copy())]
+                    strokes.clear()
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
@@ -120,19 +124,14 @@ def draw_panel(
     return panel
 
 
-def free_path(folder: Path, prefix: str = "") -> Path:
-    """The first numbered name in a folder that is not taken."""
+def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> tuple[Path, str]:
+    """Write a drawing under the first free number, and return its path and a line about it."""
     number = 1
     while (path := folder / f"{prefix}{number}.png").exists():
         number += 1
-    return path
-
-
-def save(sheet: np.ndarray, path: Path) -> str:
-    """Write a drawing, and return a line that says where it is, or why it is not."""
     try:
         write_whole(path, encode(sheet, ".png"))
     except OSError as error:
-        return f"not saved: {path}: {error.strerror}"
+        return path, f"not saved: {path}: {error.strerror}"
     print(f"[INFO] drawing saved as {path}")
-    return f"saved as {path}"
+    return path, f"saved as {path}"
