@@ -59,11 +59,11 @@ def parse_args() -> argparse.Namespace:
     if not args.output and not windows.has_screen():
         if args.draw:
             raise CommandError("--draw opens a window, and there is no screen for it", code=1)
-        args.output = args.model.with_name(f"{args.model.stem}-predictions.png")
+        args.output = args.model.parent / f"{args.model.stem}-predictions.png"
     if args.output:
         check_writable(args.output, ENDINGS, args.folder)
         if os.path.realpath(args.output) in map(os.path.realpath, args.image):
-            parser.error(f"argument --output: {args.output} is one of the pictures to read: name another file")
+            raise CommandError(f"{args.output} is one of the pictures to read: name another file with --output")
     return args
 
 

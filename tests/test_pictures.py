@@ -137,7 +137,7 @@ def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> No
     assert remark == ""
     assert not np.array_equal(character, plain)  # the dots are in the frame
     cv2.circle(page, (20, 20), 9, (0, 0, 0), -1)
-    assert pictures.find_characters(page)[2] == "marks left out: 1"
+    assert pictures.find_characters(page)[2] == "left out: marks (1)"
 
 
 def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
@@ -146,6 +146,8 @@ def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
     assert remark == ""
     assert character[:4].any(0).all() and character[-4:].any(0).all()  # both bars of a Z
     cv2.line(page, (0, 300), (600, 302), (120, 120, 120), 2)
-    assert pictures.find_characters(page)[2] == "ruled lines left out"
+    assert pictures.find_characters(page)[2] == "left out: ruled lines"
     cross = cv2.line(drawn(400, [(200, 60), (200, 340)], pen=30), (60, 200), (340, 200), (170, 170, 170), 30)
-    assert pictures.find_characters(cross)[2] == "fainter ink left out"
+    assert pictures.find_characters(cross)[2] == "left out: fainter ink"
+    page[:, :150] //= 2  # a shadow with a hard edge
+    assert pictures.find_characters(page)[2] == "left out: ruled lines, what lies beside the sheet"

@@ -16,21 +16,22 @@ FAINTEST_RULE = 15  # grey levels of 256 that rules differ from the paper
 MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
 
 
-def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
-    """How much darker each pixel is than the paper, or lighter, for chalk, as uint8, 0 beside the sheet.
+def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words.
 
-    Returns also whether ruled lines were removed. The picture gets LEAST_SIZE to WORKING_SIZE pixels.
+    The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels.
     """
     small = max(picture.shape[:2]) < LEAST_SIZE  # there is room for a character alone
     picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
     whole = np.zeros(picture.shape[:2], np.uint8)
-    picture, there = (picture, np.s_[:]) if small else cut_out_sheet(picture)
+    picture, there, cut = (picture, np.s_[:], False) if small else cut_out_sheet(picture)
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))  # lightness and two for the colour
     channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
     channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
     ink = cv2.subtract(blank_sheet(channel), channel)
     whole[there] = ink if small else without_rules(ink)
-    return whole, bool((whole[there] != ink).any())
+    ruled = bool((whole[there] != ink).any())
+    return whole, ["ruled lines"] * ruled + ["what lies beside the sheet"] * cut
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -40,8 +41,8 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
-def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """The sheet of paper in a picture, H x W x 3, and where it was; what shows beside it becomes paper.
+def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice], bool]:
+    """The sheet of paper in a picture, H x W x 3, where it was, and if anything was beside it; that becomes paper.
 
     A sheet is the convex hull of pixels that lead to each other without a step in brightness. What is beside it has
     another shade. Where no such edge is seen, all is paper.
@@ -70,7 +71,7 @@ def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]
     sheet = cv2.inRange(cv2.resize(sheet, picture.shape[1::-1]), 255, 255)
     x, y, width, height = cv2.boundingRect(sheet)
     there = np.s_[y : y + height, x : x + width]
-    return np.where(sheet[..., None], picture, paper)[there], there
+    return np.where(sheet[..., None], picture, paper)[there], there, not sheet.all()
 
 
 def blank_sheet(grey: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
-FAINT = 0.4  # of the area of the ink; more that is fainter is worth a remark
+FAINT = 0.4  # of the mean area of a character; more that is fainter is worth a remark
 MOST_CHARACTERS = 200  # on a page; more would be too small
 MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
@@ -62,7 +62,7 @@ def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
     Returns each as 28 x 28, uint8, light on dark; its left, top, width and height as shares of the picture's longer
     side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
     """
-    ink, ruled = extract_ink(picture)
+    ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise CommandError("shows no character: it is all one shade")
@@ -79,11 +79,10 @@ def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
         boxes.append(np.array([x, y, width, height]) / max(ink.shape))
     sizes = np.array(boxes)[:, 2:].max(1)
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
-    faint = np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4))
+    faint = bool((beside > max(FAINTEST_INK, threshold / 4)).sum() > FAINT * (mask > 0).sum() / len(boxes))
+    removed += [f"marks ({left_out})"] * bool(left_out) + ["fainter ink"] * faint
     remarks = {
-        f"marks left out: {left_out}": left_out > 0,
-        "ruled lines left out": ruled,
-        "fainter ink left out": faint > FAINT * np.count_nonzero(mask),
+        f"left out: {', '.join(removed)}": removed,
         f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
         "unsure: uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
     }
