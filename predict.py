@@ -27,7 +27,7 @@ from modules.show import canvas, cards, windows
 from modules.show.layers import draw_layers
 
 SAMPLES = 10  # test images
-SURE = 0.95  # below it an answer is called unsure: 1 to 8% of clean characters, about 60% of what cannot be read
+SURE = 0.95  # below it an answer is called unsure: 1 to 7% of test-like images, half or more of other characters
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
 
@@ -40,9 +40,14 @@ def parse_args() -> argparse.Namespace:
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders")
     modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
-    modes.add_argument("--draw", action="store_true", help="a window to write in, which is read after every stroke")
+    modes.add_argument("--draw", action="store_true", help="write in a window, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
-    add("--output", metavar="FILE", type=Path, help="draw a sheet of up to 100 (.png .jpg ...), open no windows")
+    add(
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="draw up to 100 answers on one sheet (.png, .jpg ...), open no windows",
+    )
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
@@ -61,7 +66,7 @@ def parse_args() -> argparse.Namespace:
             raise CommandError("--draw opens a window, and there is no screen for it", code=1)
         args.output = args.model.parent / f"{args.model.stem}-predictions.png"
     if args.output:
-        check_writable(args.output, ENDINGS, args.folder)
+        check_writable(args.output, ENDINGS)
         if os.path.realpath(args.output) in map(os.path.realpath, args.image):
             raise CommandError(f"{args.output} is one of the pictures to read: name another file with --output")
     return args
@@ -82,15 +87,13 @@ def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
     return np.array(list(dict.fromkeys(draws))[:count])
 
 
-def classify_test_set(
-    args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
-) -> tuple[list[np.ndarray], str]:
-    """Print what is read in samples of the test set; returns a card for each of the first, and a heading."""
+def classify_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
+    """Print what is read in samples of the test set; returns cards for up to 100, and a heading."""
     source = f"the pictures in {args.folder}" if args.folder else "the KMNIST test dataset"
     print(f"[INFO] loading {source}...")
     dataset, classes, training, (images, labels) = folders.load(args.folder) if args.folder else kmnist.load_all()
     if classes != saved["classes"]:
-        text = f"{dataset} has other classes than {args.model}, trained on {saved['dataset']}"
+        text = f"{dataset} has other classes, or in another order, than {args.model}, trained on {saved['dataset']}"
         raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
 
     answers = predict(model, images, saved["temperature"])
@@ -103,10 +106,9 @@ def classify_test_set(
         samples = choose_samples(args.samples, len(labels), args.seed)
         right = (guesses == labels)[samples].sum()
         heading = f"{right} of {len(samples)} test images are read right"
-    drawn = []
-    for image, truth, chances in zip(
-        images[samples, 0].numpy(), labels[samples], answers[samples].numpy(), strict=True
-    ):
+    drawn, names = [], saved["names"]
+    for index in samples:
+        image, truth, chances = images[index, 0].numpy(), labels[index], answers[index].numpy()
         guess = chances.argmax()
         print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
         if len(drawn) == MOST_CARDS:
@@ -119,14 +121,12 @@ def classify_test_set(
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     print(f"[INFO] {heading}")
-    return drawn, f"{saved['dataset']}: {heading}"
+    return drawn, f"{dataset}: {heading}"
 
 
-def classify_pictures(
-    args: argparse.Namespace, model: LeNet, saved: dict, names: list[str]
-) -> tuple[list[np.ndarray], list[str]]:
-    """Print what is read in people's own pictures; returns a card for each of the first, and the faults of others."""
-    drawn, faults = [], []
+def classify_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], list[str]]:
+    """Print what is read in people's own pictures; returns cards for up to 100, and the unreadable files."""
+    drawn, faults, names = [], [], saved["names"]
     for path in args.image:
         try:
             picture = load_picture(path)
@@ -168,9 +168,9 @@ def main() -> None:
     model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
-    names = saved["classes"]
-    if names == kmnist.CLASSES:
-        names = [f"{kana} {name}" for kana, name in zip(kmnist.KANA, names, strict=True)]
+    saved["names"] = saved["classes"]
+    if saved["classes"] == kmnist.CLASSES:
+        saved["names"] = [f"{kana} {name}" for kana, name in zip(kmnist.KANA, kmnist.CLASSES, strict=True)]
 
     faults = []
     if args.draw:
@@ -178,13 +178,13 @@ def main() -> None:
         def classify(image: np.ndarray) -> np.ndarray:
             return predict(model, torch.from_numpy(image)[None, None], saved["temperature"])[0].numpy()
 
-        canvas.run(classify, names, SURE, args.model.parent, args.folder)
+        canvas.run(classify, saved["names"], SURE, args.model.parent, args.folder)
         return
     if args.image:
-        drawn, faults = classify_pictures(args, model, saved, names)
+        drawn, faults = classify_pictures(args, model, saved)
         heading = "your pictures (red: unsure)"
     else:
-        drawn, heading = classify_test_set(args, model, saved, names)
+        drawn, heading = classify_test_set(args, model, saved)
     if args.output and drawn:
         write_whole(args.output, cards.encode(cards.sheet(drawn, heading), args.output.suffix))
         what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"

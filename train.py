@@ -49,14 +49,14 @@ def parse_args() -> argparse.Namespace:
     add_number(parser, "--lr", float, 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number(parser, "--label-smoothing", float, 0, 0.99, 0.0, "share of each label spread over all classes")
-    add_number(parser, "--weight-decay", float, 0, 10, 0.0, "each step shrinks each weight by this, times --lr")
+    add_number(parser, "--weight-decay", float, 0, 10, 0.0, "share of each weight taken away in a step, times the rate")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
     command_line.add_device(parser)
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
-    check_writable(args.model, checkpoint.ENDINGS, args.folder)
-    check_writable(args.plot, plot.ENDINGS, args.folder)
+    check_writable(args.model, checkpoint.ENDINGS)
+    check_writable(args.plot, plot.ENDINGS)
     return args
 
 
@@ -124,11 +124,11 @@ def train(
         train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
         val_loss, val_acc, *_ = evaluate(model, val_loader)
         if not math.isfinite(train_loss + val_loss):
-            raise CommandError(f"epoch {epoch} has no finite loss: try a lower --lr than {args.lr:g}", code=1)
+            raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr than {args.lr:g}", code=1)
         values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
         history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
         checkpoint.save(args.model, model, **about | {"history": history})
-        about["history"] = history  # of what is saved: Ctrl-C may come in between
+        about["history"] = history  # only now: Ctrl-C may come before the save
 
         print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
         print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
@@ -137,7 +137,7 @@ def train(
 
 
 def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:
-    """The temperature from 0.1 to 10 with the lowest loss on validation images, N x classes and N.
+    """The temperature from 0.1 to 10 with the lowest loss on validation images: `log_probs`, N x classes, `labels`, N.
 
     A network is too sure after usual training, and not sure enough after label smoothing. Dividing its scores by the
     temperature before softmax mends both and changes no answer. Guo, Pleiss, Sun and Weinberger, "On Calibration of
@@ -167,12 +167,9 @@ def main() -> None:
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
 
-    if args.folder:
-        print(f"[INFO] loading the pictures in {args.folder}...")
-        dataset, classes, training, test = folders.load(args.folder)
-    else:
-        print("[INFO] loading the KMNIST dataset...")
-        dataset, classes, training, test = kmnist.load_all()
+    source = f"the pictures in {args.folder}" if args.folder else "the KMNIST dataset"
+    print(f"[INFO] loading {source}...")
+    dataset, classes, training, test = folders.load(args.folder) if args.folder else kmnist.load_all()
     print("[INFO] generating the train/validation split...")
     train_set, val_set = split(*training, args)
     torch.manual_seed(args.seed)
@@ -211,7 +208,7 @@ def main() -> None:
     guessing = (training[1].bincount().max() / len(training[1])).item()  # always the commonest class
     margin = 2 * math.sqrt(guessing * (1 - guessing) / len(train_set))  # two standard errors
     if about["history"]["train_acc"][-1] < guessing + margin:
-        print(f"[INFO] it learned nothing, but guesses. Try another --lr than {args.lr:g}, or more --epochs")
+        print(f"[INFO] the network learned nothing: it guesses. Try another --lr than {args.lr:g}, or more --epochs")
     if reason:
         raise reason
 

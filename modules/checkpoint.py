@@ -23,7 +23,7 @@ def save(path: Path, model: LeNet, **about: Any) -> None:
 
     `about` is what is known of the model: `classes`, their names in the order of the network's outputs; `dataset`,
     "KMNIST" or a folder's name; `history`, the curves of the plot; `settings`, the flags as text; and once training is
-    over `temperature`, which the scores are divided by before softmax, and `test_accuracy`.
+    over `temperature`, which divides the scores before softmax, and `test_accuracy`.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "answer": answer(model), **about}
@@ -51,8 +51,7 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     except OSError as error:
         raise CommandError(f"{path} cannot be read ({error.strerror}): name a file that train.py wrote") from None
     except Exception:  # a broken file fails in many ways; each means the same to the user
-        text = "is damaged, or is not a model that this version of train.py wrote: train another"
-        raise CommandError(f"{path} {text}") from None
+        raise CommandError(f"{path} is damaged, or not a model that this version wrote: train another") from None
 
     model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
     try:

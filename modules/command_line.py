@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -33,8 +34,7 @@ def add_number(
         return value
 
     parse.__name__ = "whole number" if kind is int else "number"  # argparse's word, where kind() raises ValueError
-    name = "N" if kind is int else "F"
-    parser.add_argument(flag, metavar=name, type=parse, default=default, help=f"{meaning} (default: %(default)s)")
+    parser.add_argument(flag, metavar="N", type=parse, default=default, help=f"{meaning} (default: %(default)s)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -53,17 +53,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
 
 
-def check_writable(path: Path, endings: list[str], pictures: Path | None = None) -> None:
-    """Raise CommandError unless a file with one of these endings can be written at `path`. A file there stays.
-
-    A place in the folder `pictures` is refused, too: the file would be taken for a picture there.
-    """
+def check_writable(path: Path, endings: list[str]) -> None:
+    """Raise CommandError unless a file with one of these endings can be written at `path`. A file there stays."""
     target = Path(os.path.realpath(path))  # of a symbolic link
     try:
         if path.suffix.lower() not in endings:
             raise OSError(f"its name must end in {' '.join(endings)}")
-        if pictures and target.is_relative_to(os.path.realpath(pictures)):
-            raise OSError("it would lie among the pictures: choose another place")
         if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
             raise OSError("it is write-protected, or no ordinary file")
         folder = next(parent for parent in target.parents if parent.exists())
@@ -90,7 +85,8 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def complain(message: object, kind: str = "error") -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 ENDINGS = [".eps", ".jpeg", ".jpg", ".pdf", ".png", ".ps", ".svg", ".svgz", ".tif", ".tiff", ".webp"]
-# the first has no kana or kanji; each system has at most one of the others
+# the first has no kana or kanji; Linux, macOS or Windows may have one of the others
 FONTS = ["DejaVu Sans", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "MS Gothic", "IPAGothic", "IPAexGothic"]
 LONGEST = 24  # characters of a name
 MOST_COUNTS = 15  # classes up to which a number fits into each cell of the confusion matrix
@@ -25,7 +25,7 @@ def draw_plot(history: Curves, confusion: np.ndarray, classes: list[str], datase
     installed = font_manager.get_font_names()
     fonts = [name for name in FONTS if name in installed]
     # parse_math: class names may contain a $. after_reset: a personal matplotlibrc changes no plot
-    settings = {"text.parse_math": False, "legend.framealpha": 1, "font.family": fonts or "sans-serif"}
+    settings = {"text.parse_math": False, "legend.framealpha": 1, "font.family": fonts}
     with style.context(["ggplot", settings], after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # where no font has a character, a box is drawn
         figure = Figure((12, 7), layout="constrained")  # not pyplot's: it opens no window

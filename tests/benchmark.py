@@ -8,7 +8,6 @@ are medians of pairs. pytest does not collect this file.
 
 import argparse
 import gzip
-import platform
 import re
 import statistics
 import subprocess
@@ -126,8 +125,7 @@ def main() -> None:
                 command = [__file__, "--plain", root] if variant == "plain loop" else variant.split()
                 runs[variant].append(measure([*command, *flags]))
 
-    processor = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else platform.machine()
-    print(f"\n{args.epochs} epochs, {args.repeats} repeats; {processor}, {torch.get_num_threads()} threads; ", end="")
+    print(f"\n{args.epochs} epochs, {args.repeats} repeats; {args.device}, {torch.get_num_threads()} threads; ", end="")
     print(f"torch {torch.__version__}\n\n| variant | s/epoch (min-max) | speed-up | of the whole command | seconds |")
     print("|---|---|---|---|---|")
     for variant, results in runs.items():

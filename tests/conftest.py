@@ -55,11 +55,6 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     return call
 
 
-def denied(path: Path = Path(), *_: object, **__: object) -> None:
-    """In place of a function: the tests' user may be one who can read and write anywhere."""
-    raise PermissionError(13, "Permission denied", str(path))
-
-
 @functools.cache
 def first_images(part: str) -> tuple:
     """The first images and labels of KMNIST."""

@@ -59,7 +59,6 @@ def corner_of_a_desk(image: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def sheet_on_a_dark_table(image: np.ndarray, rng: Random) -> np.ndarray:
-    """Ruled, turned a little, and taking less than half of the picture."""
     page = somewhere(image, lines(50, (180, 160, 140), 2)[:300, :340], rng)
     return photographed(turned(page, rng.uniform(-4, 4), 490, 80, TABLE), rng)
 

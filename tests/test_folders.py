@@ -49,7 +49,6 @@ def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, chara
     (characters / "き" / "0.png").rename(deep / f"{ODD}.PNG")
     (characters / "loose.png").write_text("in no class")
     shutil.copy(characters / "a a" / "1.png", characters / "き" / "copy.png")
-    save_picture(characters / ".cache" / "0.png", np.eye(28))
     save_picture(deep / ".thumbnails" / "0.png", np.eye(28))
     save_picture(deep / "blank.png", np.full((50, 50), 255, np.uint8))
     for number in range(11):
@@ -67,9 +66,12 @@ def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, chara
     done = run("predict.py", "-m", model, "--folder", characters)
     assert (done.code, len(re.findall("ground truth label: (?:a a|für|き), ", done.out))) == (0, 6)
     done = run("predict.py", "-m", model)
-    assert (done.code, f"KMNIST has other classes than {model}, trained on my characters" in done.err) == (2, True)
+    assert (
+        done.code,
+        f"KMNIST has other classes, or in another order, than {model}, trained on my characters" in done.err,
+    ) == (2, True)
     done = run("predict.py", "-m", pretrained, "--folder", characters)
-    assert (done.code, f"my characters has other classes than {pretrained}, trained on" in done.err) == (2, True)
+    assert (done.code, "my characters has other classes, or in another order, than" in done.err) == (2, True)
 
 
 def test_a_few_pictures_learned_by_heart_are_not_nothing(tmp_path: Path, run: Run, characters: Path) -> None:
@@ -111,7 +113,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "one class": (lambda folder: [shutil.rmtree(folder / name) for name in ("b", "き")], "has 1 sub-folders"),
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
-    "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters, and a class needs"),
+    "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters: a class needs"),
     "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "in printable characters"),
 }
 

@@ -15,7 +15,6 @@ from modules.own import pictures
 from tests import ink
 from tests.conftest import ROOT, first_images
 
-MODEL = ROOT / "output" / "pretrained.pth"
 PAGE = np.full((200, 240), 255, np.uint8)
 cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
 
@@ -39,7 +38,7 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(tmp_path: Path, ki
             inputs.append(seen(tmp_path / "picture.jpg", ink.KINDS[kind](image, numbers)))
         except CommandError:
             inputs.append(np.zeros((28, 28), np.uint8))
-    model, _ = checkpoint.load(MODEL)
+    model, _ = checkpoint.load(ROOT / "output" / "pretrained.pth")
     both = torch.cat([images, torch.from_numpy(np.stack(inputs))[:, None]])
     right = (predict.predict(model, both, 1.0).argmax(1).view(2, -1) == labels).sum(1)
     assert right[1] >= 0.8 * right[0]
@@ -48,7 +47,7 @@ def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(tmp_path: Path, ki
 @pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (3, 1), (1, 3), (5, 7)])
 def test_a_page_is_read_character_by_character_in_reading_order(rows: int, columns: int) -> None:
     images, labels = kmnist.load("t10k")
-    model, saved = checkpoint.load(MODEL)
+    model, saved = checkpoint.load(ROOT / "output" / "pretrained.pth")
     alone = predict.predict(model, images[:35], saved["temperature"])
     clear = (alone.argmax(1) == labels[:35]).nonzero().flatten()[: rows * columns]
     clear = clear.repeat(2)[: rows * columns]

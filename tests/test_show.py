@@ -71,8 +71,6 @@ def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) 
     model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3), nn.Conv2d(40, 60, 7), nn.Tanh()
     layers.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
     texts = "\n".join(panels[1])
-    assert "filters 1 to 20 of 40" in texts
-    assert "26 x 26, bright" in texts
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
     assert products + bias == pytest.approx(total, abs=0.02)
     image = torch.from_numpy(STROKE)[None, None] / 255
@@ -103,6 +101,5 @@ def test_the_plot_can_be_read(monkeypatch: MonkeyPatch, count: int, mistakes: in
     assert len(figures[0].get_suptitle()) < 80
 
     matrix = panels["Test images"]
-    assert matrix is figures[0].axes[1]
     assert len(matrix.texts) == (np.count_nonzero(confusion) if count <= plot.MOST_COUNTS else 0)
     assert all(len(label.get_text()) <= plot.LONGEST for label in matrix.get_xticklabels())

@@ -90,13 +90,16 @@ def test_smoothing_is_torchs_and_the_losses_are_plain_means_over_images() -> Non
 def test_a_run_that_learned_nothing_says_so(tmp_path: Path, run: Run) -> None:
     done = run("train.py", *quick(tmp_path, "--lr", "1"))
     assert (done.code, done.err) == (0, "")
-    assert re.search(r"\[INFO\] it learned nothing, but guesses\. Try another --lr.*\n$", done.out)
+    assert re.search(r"\[INFO\] the network learned nothing: it guesses\. Try another --lr.*\n$", done.out)
 
 
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize(
     ("event", "code", "line"),
-    [(KeyboardInterrupt, 130, "interrupted"), (None, 1, "epoch {} has no finite loss: try a lower --lr than 0.001")],
+    [
+        (KeyboardInterrupt, 130, "interrupted"),
+        (None, 1, "the loss of epoch {} is not finite: try a lower --lr than 0.001"),
+    ],
 )
 def test_a_run_that_ends_early_keeps_its_complete_epochs(
     pretrained: Path, run: Run, monkeypatch: MonkeyPatch, event: type | None, code: int, line: str, epoch: int

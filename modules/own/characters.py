@@ -1,4 +1,4 @@
-"""Which parts of the ink are one character: those whose middles are nearer than a character is large."""
+"""Which parts of the ink are one character: those whose middles are closer together than a character is large."""
 
 import cv2
 import numpy as np
@@ -6,16 +6,16 @@ import numpy as np
 # a unit is the median longer side of a picture's larger groups of parts; it grows while parts are joined
 MIDDLES = 1.15  # units, across or along; groups whose middles are nearer are joined
 STROKES = 2.0  # units; two or three bare strokes alone are joined up to this: い, ハ
-BARE = 1.2  # of the diagonal of its box; the way of a bare stroke is at most so long
+BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 SMALL = 0.35  # units; smaller groups are no characters of their own
 GAP = 0.5  # units; a small group with a wider gap around it belongs to no other group
 SPREAD = 1.4  # units; small groups beside one character that are further apart are no parts of it: punch holes
 FINE = 0.4  # of the pen's breadth; thinner ink is print ...
-MANY = 6  # ... but where there are more parts, it may be characters by another pen
+MANY = 5  # ... but where there are more parts, it may be characters by another pen
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order; and count the marks of none."""
+    """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order, and count the marks left out."""
     parts, pen, left_out = find_parts(mask)
     y, x = np.nonzero(parts)
     areas = np.bincount(parts[y, x])[1:]
@@ -32,7 +32,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
         steps = np.abs(middles[:, None] - middles) / unit
         lengths, gaps = steps.max(2), (steps - (sides[:, None] + sides) / 2 / unit).max(2)
         bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*sides.T)
-        much_larger = sizes > 1.4 * np.sort(sizes)[-2:][0]
+        much_larger = sizes > 1.4 * np.sort(sizes)[-2:][0]  # than all others
         apart = lengths / (STROKES if count <= 3 and (bare | much_larger).all() else MIDDLES)
         far = small & (lengths[:, small].max(1, initial=0) > SPREAD) & (count <= 3)
         apart[far] = apart[:, far] = np.inf
@@ -59,7 +59,7 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, float, int]:
     parts[mask == 0] = 0
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / np.bincount(parts.ravel()) - 2
     fine = (breadths < FINE * pen) & (statistics[:, 2:4].min(1) < SMALL * statistics[1:, 2:4].max())
-    fine &= np.count_nonzero(~fine) <= MANY
+    fine &= np.count_nonzero(~fine[1:]) <= MANY
     fine[0] = True  # the paper
     return np.where(fine, 0, np.cumsum(~fine))[parts], pen, np.count_nonzero(fine) - 1
 

@@ -47,8 +47,8 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
     different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
     for name, images in different.items():
         if len(images) < LEAST_CHARACTERS:
-            text = f"has {len(images)} different readable characters, and a class needs at least {LEAST_CHARACTERS}"
-            raise CommandError(f"{classes[name]} {text}")
+            text = f"different readable characters: a class needs at least {LEAST_CHARACTERS}"
+            raise CommandError(f"{classes[name]} has {len(images)} {text}")
     for name, other in combinations(classes, 2):
         if different[name] & different[other]:
             complain(f"the classes {name} and {other} have a character in common", "warning")
@@ -67,8 +67,7 @@ def find_classes(folder: Path) -> dict[str, Path]:
     except OSError as error:
         raise CommandError(f"{folder} is no folder of classes: {error.strerror}") from None
     if len(folders) < 2:
-        text = f"has {len(folders)} sub-folders: make one sub-folder of pictures for each character, at least two"
-        raise CommandError(f"{folder} {text}")
+        raise CommandError(f"{folder} has {len(folders)} sub-folders: make at least two, one for each character")
     classes = {unicodedata.normalize("NFC", path.name): path for path in folders}  # macOS may store e and ´ for é
     if len(classes) < len(folders) or not all(map(str.isprintable, classes)):
         raise CommandError(f"{folder}: each sub-folder needs a name of its own, in printable characters")
@@ -76,7 +75,7 @@ def find_classes(folder: Path) -> dict[str, Path]:
 
 
 def find_pictures(path: Path) -> list[Path]:
-    """All files in a folder and in deeper ones, without hidden ones, in order of name; a file alone is itself."""
+    """All files in a folder and in deeper ones, without hidden ones, sorted by path; for a file, only that file."""
     if not os.path.isdir(path):
         return [path]
     files: list[Path] = []

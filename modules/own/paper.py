@@ -1,4 +1,4 @@
-"""The paper of a picture: where the sheet ends, how light it is everywhere, the rules printed on it, the ink on it."""
+"""The paper of a picture: where the sheet ends, how light it is everywhere, the lines printed on it, the ink on it."""
 
 import cv2
 import numpy as np
@@ -9,11 +9,11 @@ SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow c
 LEAST_SHEET = 0.15  # of the picture
 ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
 PAPER_SIZE = 128  # pixels; enough to see a sheet and its shadows, too few to see noise and grain
-THIN = 1 / 60  # of a sheet's side: rules are thinner
-STEEPEST = 0.1  # radians that rules may slope
-LONG = 0.6  # of a sheet's side: rules are longer
-FAINTEST_RULE = 15  # grey levels of 256 that rules differ from the paper
-MARGIN = 0.07  # of a sheet's side: rules end nearer to its edges
+THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
+STEEPEST = 0.1  # radians that ruled lines may slope
+LONG = 0.6  # of a sheet's side: ruled lines are longer
+FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
+MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
@@ -21,7 +21,7 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
 
     The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels.
     """
-    small = max(picture.shape[:2]) < LEAST_SIZE  # there is room for a character alone
+    small = max(picture.shape[:2]) < LEAST_SIZE  # too small for more than one character
     picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
     whole = np.zeros(picture.shape[:2], np.uint8)
     picture, there, cut = (picture, np.s_[:], False) if small else cut_out_sheet(picture)
@@ -83,9 +83,9 @@ def blank_sheet(grey: np.ndarray) -> np.ndarray:
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:
-    """Take straight thin lines that run from edge to edge out of ink, H x W, uint8.
+    """Remove thin straight lines that run from edge to edge from ink, H x W, uint8.
 
-    Shorter lines are strokes by a fine pen. Where a stroke crosses a rule nothing is taken: the ink is not thin there.
+    Shorter lines are strokes by a fine pen. Where a stroke crosses a line nothing is removed: ink is not thin there.
     """
     breadth = max(3, round(min(ink.shape) * THIN)) | 1
     for _ in ("level", "upright"):
@@ -93,11 +93,11 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
         width, rules = ink.shape[1], np.zeros_like(ink)
         edge = round(MARGIN * width) + 1
         level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
-        lines = cv2.HoughLines(cv2.inRange(thin, FAINTEST_RULE, 255), 1, np.pi / 720, round(LONG * width), **level)
+        lines = cv2.HoughLines(cv2.inRange(thin, FAINTEST_LINE, 255), 1, np.pi / 720, round(LONG * width), **level)
         for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))
-            if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_RULE:
+            if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_LINE:
                 rules = cv2.max(rules, line)
         ink = cv2.transpose(cv2.subtract(ink, rules))
     return ink

@@ -20,11 +20,11 @@ SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
-FAINT = 0.4  # of the mean area of a character; more that is fainter is worth a remark
+FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
 MOST_CHARACTERS = 200  # on a page; more would be too small
 MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
-FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]  # Pillow reads these alone
+FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]  # no other is read
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
@@ -37,7 +37,7 @@ def load_picture(path: Path) -> np.ndarray:
     """
     try:
         if path.stat().st_size > 2**28 or not path.is_file():
-            raise ValueError("a pipe, or a film")
+            raise ValueError  # a pipe, or a film
         # from memory: opened by its name, a TIFF that is to be turned comes out garbled
         picture = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
         picture.getexif()

@@ -26,8 +26,8 @@ def run(
 ) -> None:
     """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
 
-    `classify` gives the probability of each class, of these names, for an image, 28 x 28, uint8; below `sure`, it is
-    unsure. With a `folder`, a letter or digit key files the drawing there, in the class of that name.
+    `classify` gives the probabilities of the classes `names` for an image, 28 x 28, uint8; below `sure`, it is unsure.
+    With a `folder`, a letter or digit key files the drawing there, in the class of that name.
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
@@ -63,7 +63,7 @@ def run(
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
-            note = f"{path} is taken back"
+            note = f"{path} is removed"
         elif key == "enter" and strokes:
             _, note = save(sheet, beside, "drawing-")
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
@@ -77,10 +77,10 @@ def run(
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
-        probabilities = classify(seen) if seen.any() else np.zeros(len(names))
-        if 0 < probabilities.max() <= sure:
+        chances = classify(seen) if seen.any() else np.zeros(len(names))
+        if 0 < chances.max() <= sure:
             remark = "unsure: is it a character that the model knows?"
-        panel = draw_panel(seen, probabilities, names, folder, note or remark)
+        panel = draw_panel(seen, chances, names, folder, note or remark)
         cv2.imshow(windows.WINDOW, np.hstack([paper, panel]))
     cv2.destroyAllWindows()
 
@@ -106,9 +106,7 @@ def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     return characters[0], ""
 
 
-def draw_panel(
-    seen: np.ndarray, probabilities: np.ndarray, names: list[str], folder: Path | None, note: str
-) -> np.ndarray:
+def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: Path | None, note: str) -> np.ndarray:
     """The network's image, its answer, the keys and the drawings of each class: PAPER x PANEL x 3, uint8."""
     panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
     panel[:, :2] = GREY
@@ -116,9 +114,10 @@ def draw_panel(
     panel[46:242, 20:216] = enlarge(seen, 196)
     for line, text in enumerate(KEYS + ["letter, digit: file it"] * bool(folder)):
         write(panel, text, (226, 66 + 34 * line), 17, BLACK)
-    panel[250:530, 20:] = bars(probabilities, names, PANEL - 20, 280)
+    panel[250:530, 20:] = bars(chances, names, PANEL - 20, 280)
     if folder:
-        counts = [f"{path.name}: {len(list(path.glob('*.png')))}" for path in sorted(folder.glob("*/"))]
+        classes = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
+        counts = [f"{path.name}: {len(list(path.glob('[!.]*')))}" for path in classes]
         write(panel, f"{folder.name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
     write(panel, note, (20, 585), 18, GREY)
     return panel

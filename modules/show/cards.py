@@ -18,7 +18,7 @@ ENCODING = "utf-8" if int(cv2.__version__[0]) >= 5 else "ascii"  # OpenCV 4 draw
 
 
 def write(canvas: np.ndarray, text: str, corner: tuple[int, int], size: int, colour: tuple[int, int, int]) -> None:
-    """Write text from `corner`, its baseline's left end, in a font of `size` pixels, or of less if it is long."""
+    """Write text from `corner`, its baseline's left end, in a font of `size` pixels, or smaller, so that it fits."""
     text = text.encode(ENCODING, "replace").decode(ENCODING)
     room = canvas.shape[1] - corner[0] - MARGIN // 2
     while size > 1 and cv2.getTextSize(text, FONT, size / 32, 1 + size // 25)[0][0] > room:
@@ -37,7 +37,7 @@ def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
 
 
 def column(images: np.ndarray) -> np.ndarray:
-    """Three images, N x 28 x 28, one below the other, about as high as a card's picture."""
+    """Up to three images, N x 28 x 28, one below the other; three are as high as a card's picture."""
     return np.vstack([bordered(enlarge(image, 104), 0, 8, 0, 0) for image in images])
 
 
@@ -67,7 +67,7 @@ def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], n
 def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str], sure: float, note: str) -> np.ndarray:
     """A card of a page of characters: each framed, with its answer beside it, in red where it is not sure.
 
-    `boxes` are (left, top, width, height) as shares of its longer side; `answers` are probabilities, N x classes.
+    `boxes`: left, top, width, height, as shares of the picture's longer side. `answers`: probabilities, N x classes.
     """
     canvas = scaled(picture, PAGE)
     for box, chances in zip(boxes, answers, strict=True):
@@ -79,7 +79,7 @@ def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str]
 
 
 def sheet(drawn: list[np.ndarray], heading: str) -> np.ndarray:
-    """All cards under one heading, on a sheet about as wide and as high as a screen of 4:3."""
+    """All cards under one heading, on a sheet about the shape of a 4:3 screen."""
     height, width = np.max([each.shape[:2] for each in drawn], axis=0).tolist()
     columns = min(len(drawn), math.ceil(math.sqrt(len(drawn) * height / width * 4 / 3)))
     rows = math.ceil(len(drawn) / columns)

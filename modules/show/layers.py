@@ -61,9 +61,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     draw("filters", tiled(shades, FILTERS), title)
     title = f"conv1, relu1: below each filter its map, {width} x {width}, bright where the image fits the filter."
     draw("conv1", tiled(brightness(first), FILTERS), title, "inferno")
-    title = (
-        f"maxpool1, conv2, relu2: maps of {second.shape[1]} x {second.shape[2]}, each computed from all maps of conv1."
-    )
+    title = f"maxpool1, conv2, relu2: maps of {len(second[0])} x {len(second[0])}, each from all maps of conv1."
     draw("conv2", tiled(brightness(second), MAPS // 2), title, "inferno")
     mark("image", column, row, side)
     mark("filters", number * (side + 1), 0, side)

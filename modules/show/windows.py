@@ -32,7 +32,7 @@ def open_window(width: int, height: int) -> None:
 
 
 def wait_key() -> str:
-    """The key pressed within the next milliseconds, "" if there was none; "esc" for Esc and for a closed window."""
+    """The key pressed within 20 ms, "" if there was none; "esc" for Esc and for a closed window."""
     key = cv2.waitKeyEx(20)  # ms; waitKey takes an arrow for a letter, and 0 would wait for a closed window for ever
     try:
         is_open = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
