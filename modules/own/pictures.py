@@ -65,7 +65,7 @@ def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
     ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
-        raise CommandError("shows no character: it is all one shade")
+        raise CommandError("shows no character: no ink stands out from the paper")
     if cv2.connectedComponents(mask)[0] > MOST_PARTS:
         raise CommandError("shows no character: it is full of specks")
     labels, left_out = label_characters(mask)
