@@ -42,12 +42,7 @@ def parse_args() -> argparse.Namespace:
     modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
     modes.add_argument("--draw", action="store_true", help="write in a window, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
-    add(
-        "--output",
-        metavar="FILE",
-        type=Path,
-        help="draw up to 100 answers on one sheet (.png, .jpg ...), open no windows",
-    )
+    add("--output", metavar="FILE", type=Path, help="draw up to 100 on one sheet (.png, .jpg ...), open no windows")
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)

@@ -26,7 +26,6 @@ def somewhere(image: np.ndarray, page: np.ndarray, rng: Random, size: int = 200,
 
 
 def photographed(page: np.ndarray, rng: Random) -> np.ndarray:
-    """With noise, and a shadow from left to right."""
     light = np.linspace(0.6, 1, page.shape[1])[:, None]
     return (page * light + rng.normal(0, 3, page.shape)).clip(0, 255).astype(np.uint8)
 
@@ -87,7 +86,6 @@ def sloping_dark_rules(image: np.ndarray, rng: Random) -> np.ndarray:
 
 
 def practice_box(image: np.ndarray, rng: Random) -> np.ndarray:
-    """One box of three, with a cross in it."""
     page = paper(300, 800)
     for left in (30, 280, 530):
         cv2.rectangle(page, (left, 30), (left + 240, 270), (90, 90, 90), 2)

@@ -18,10 +18,8 @@ ABOUT = {"classes": kmnist.CLASSES, "dataset": "KMNIST"}
 
 
 class Command:
-    """Unpickles by making a folder where the test works."""
-
     def __reduce__(self) -> tuple:
-        return os.mkdir, ("canary",)
+        return os.mkdir, ("canary",)  # what unpickling would call
 
 
 def changed(**changes: object) -> Callable[[Path], None]:

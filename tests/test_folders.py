@@ -110,7 +110,7 @@ def fill(folder: Path, content: bytes, first: int) -> None:
 
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "is no folder of classes"),
-    "one class": (lambda folder: [shutil.rmtree(folder / name) for name in ("b", "き")], "has 1 sub-folders"),
+    "no classes": (lambda folder: folder.rename(folder.with_name("all")).joinpath("b").rename(folder), "has 0 sub-"),
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters: a class needs"),

@@ -51,7 +51,6 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, drawn
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
     done = run("predict.py", "-m", pretrained, "--samples", 10_000, "--seed", 7, "--output", sheet)
     assert f"[INFO] the first 100 predictions drawn on {sheet}\n" in done.out
-    assert sheet.read_bytes().startswith(b"\xff\xd8\xff")
     found = re.findall(SAMPLE, done.out)
     assert (len(found), len(drawn)) == (SMALL["t10k"], 100)
     images, _ = kmnist.load("t10k")
@@ -141,7 +140,6 @@ def test_without_a_screen_there_is_no_drawing(pretrained: Path, run: Run) -> Non
 
 @pytest.mark.smoke
 def test_predict_in_an_ascii_terminal_with_a_display_that_does_not_answer(pretrained: Path, characters: Path) -> None:
-    """OpenCV aborts the process where there is no display."""
     odd = (characters / "き" / "0.png").rename(characters / "き" / f"き{ODD}.png")
     settings = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "DISPLAY": ":77"}
     words = [sys.executable, ROOT / "predict.py", "-m", pretrained, "--image", odd]

@@ -68,11 +68,13 @@ def test_layers_show_where_the_network_responds(panels: tuple) -> None:
 
 def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) -> None:
     model = LeNet(1, 49).eval()
-    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3), nn.Conv2d(40, 60, 7), nn.Tanh()
+    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding=2), nn.Conv2d(40, 60, 7), nn.Tanh()
     layers.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
     texts = "\n".join(panels[1])
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
     assert products + bias == pytest.approx(total, abs=0.02)
+    patch = torch.from_numpy(panels[0][1]).float()
+    assert (model.conv1.weight[:20, 0] * patch).sum((1, 2)).sub(products).abs().min() < 0.006
     image = torch.from_numpy(STROKE)[None, None] / 255
     assert model.relu1(model.conv1(image))[0, :20].max().item() == pytest.approx(value, abs=0.006)
 
