@@ -9,17 +9,18 @@ With a screen each sample opens in a window: any key goes on, q or Esc ends. Wit
 beside the model. --layers shows what happens inside the network.
 """
 
-import argparse
 import os
 import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from modules import checkpoint, command_line, kmnist
+from modules import checkpoint, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import CommandError, add_number, check_writable, complain_about, write_whole
+from modules.command_line import DEVICE, CommandError, add_number, check_writable, complain, device, run, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 from modules.own.pictures import find_characters, load_picture
@@ -32,9 +33,9 @@ MOST_CARDS = 100  # on one sheet: as many as a person looks at
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args() -> Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
     modes = parser.add_mutually_exclusive_group()
@@ -45,14 +46,12 @@ def parse_args() -> argparse.Namespace:
     add("--output", metavar="FILE", type=Path, help="draw up to 100 on one sheet (.png, .jpg ...), open no windows")
     add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
-    add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
-    command_line.add_device(parser)
+    add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
+    add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
     args = parser.parse_args()
 
-    if args.draw and (args.layers or args.output):
-        parser.error("argument --draw: not allowed with --layers or --output")
-    if args.folder and args.image:
-        parser.error("argument --folder: not allowed with --image")
+    if (args.draw and (args.layers or args.output)) or (args.image and args.folder):
+        parser.error("--draw is not allowed with --layers or --output, nor --image with --folder")
     args.image = [file for path in args.image for file in folders.find_pictures(path)]
     if args.draw and args.folder:
         check_writable(args.folder / "drawing.png", ENDINGS)
@@ -68,43 +67,37 @@ def parse_args() -> argparse.Namespace:
 
 
 @torch.inference_mode()
-def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Tensor:
-    """The probability of each class for uint8 images, N x 1 x 28 x 28: N x classes, on the CPU."""
-    device = next(model.parameters()).device
-    log_probs = torch.cat([model(pixels(batch.to(device))) for batch in images.split(EVALUATION_BATCH)])
-    return (log_probs / temperature).softmax(1).cpu()
+def predict(model: LeNet, images: np.ndarray, temperature: float) -> np.ndarray:
+    """The probability of each class, N x classes, for images, N x 28 x 28, uint8."""
+    batches = torch.from_numpy(images)[:, None].to(next(model.parameters()).device).split(EVALUATION_BATCH)
+    log_probs = torch.cat([model(pixels(batch)) for batch in batches])
+    return (log_probs / temperature).softmax(1).cpu().numpy()
 
 
-def choose_samples(count: int, size: int, seed: int) -> np.ndarray:
-    """Indices of `count` different test images out of `size`; the first ten for seed 42 are the tutorial's."""
-    generator = np.random.RandomState(seed)
-    draws = [*generator.randint(0, size, size=size), *generator.permutation(size)]
-    return np.array(list(dict.fromkeys(draws))[:count])
-
-
-def classify_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
+def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
     """Print what is read in samples of the test set; returns cards for up to 100, and a heading."""
-    source = f"the pictures in {args.folder}" if args.folder else "the KMNIST test dataset"
-    print(f"[INFO] loading {source}...")
-    dataset, classes, training, (images, labels) = folders.load(args.folder) if args.folder else kmnist.load_all()
+    print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
+    dataset, classes, *parts = folders.load(args.folder) if args.folder else kmnist.load_all()
+    training, (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
     if classes != saved["classes"]:
         text = f"{dataset} has other classes, or in another order, than {args.model}, trained on {saved['dataset']}"
         raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
 
     answers = predict(model, images, saved["temperature"])
-    confidence, guesses = answers.max(1)
+    guesses = answers.argmax(1)
     if args.mistakes:
-        wrong = (guesses != labels).nonzero().flatten()
-        samples = wrong[confidence[wrong].argsort(descending=True, stable=True)][: args.samples]
+        wrong = np.flatnonzero(guesses != labels)
+        samples = wrong[np.argsort(-answers[wrong].max(1), kind="stable")][: args.samples]
         heading = f"{len(wrong)} of the {len(labels)} test images are read wrong"
     else:
-        samples = choose_samples(args.samples, len(labels), args.seed)
+        generator = np.random.RandomState(args.seed)  # with seed 42, the first ten are the tutorial's
+        draws = [*generator.randint(0, len(labels), len(labels)), *generator.permutation(len(labels))]
+        samples = list(dict.fromkeys(draws))[: args.samples]  # each image once
         right = (guesses == labels)[samples].sum()
         heading = f"{right} of {len(samples)} test images are read right"
     drawn, names = [], saved["names"]
     for index in samples:
-        image, truth, chances = images[index, 0].numpy(), labels[index], answers[index].numpy()
-        guess = chances.argmax()
+        image, chances, truth, guess = images[index], answers[index], labels[index], guesses[index]
         print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
         if len(drawn) == MOST_CARDS:
             continue
@@ -112,14 +105,15 @@ def classify_test_set(args: argparse.Namespace, model: LeNet, saved: dict) -> tu
         shown = [draw_layers(model, image, chances, names) if args.layers else cards.enlarge(image)]
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            shown += [cards.column(training[0][training[1] == number][:3, 0].numpy()) for number in (guess, truth)]
+            columns = [cards.tiled(training[0][training[1] == number][:3], 1, 255) for number in (guess, truth)]
+            shown += [cards.enlarge(column, 4) for column in columns]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     print(f"[INFO] {heading}")
     return drawn, f"{dataset}: {heading}"
 
 
-def classify_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], list[str]]:
+def classify_pictures(args: Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], list[str]]:
     """Print what is read in people's own pictures; returns cards for up to 100, and the unreadable files."""
     drawn, faults, names = [], [], saved["names"]
     for path in args.image:
@@ -127,9 +121,9 @@ def classify_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tu
             picture = load_picture(path)
             characters, boxes, remark = find_characters(picture)
         except CommandError as error:
-            faults.append(f"{path} {error}")
+            faults.append(f"{path} {error}; it is left out")
             continue
-        answers = predict(model, torch.from_numpy(np.stack(characters))[:, None], saved["temperature"]).numpy()
+        answers = predict(model, characters, saved["temperature"])
         several = len(answers) > 1
         for number, chances in enumerate(answers, start=1):
             place = f"{path}, {number}" if several else path
@@ -147,7 +141,7 @@ def classify_pictures(args: argparse.Namespace, model: LeNet, saved: dict) -> tu
         shown = [draw_layers(model, image, chances, names)] if args.layers else pair
         colour = cards.BLACK if chances.max() > SURE else cards.RED
         drawn.append(cards.card(shown, f"{names[chances.argmax()]} {chances.max():.1%}", colour, note))
-    complain_about(faults)
+    complain(*faults)
     return drawn, faults
 
 
@@ -163,16 +157,11 @@ def main() -> None:
     model, saved = checkpoint.load(args.model)
     print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
     model.to(args.device, memory_format=torch.channels_last)
-    saved["names"] = saved["classes"]
-    if saved["classes"] == kmnist.CLASSES:
-        saved["names"] = [f"{kana} {name}" for kana, name in zip(kmnist.KANA, kmnist.CLASSES, strict=True)]
+    saved["names"] = kmnist.NAMES if saved["classes"] == kmnist.CLASSES else saved["classes"]
 
     faults = []
     if args.draw:
-
-        def classify(image: np.ndarray) -> np.ndarray:
-            return predict(model, torch.from_numpy(image)[None, None], saved["temperature"])[0].numpy()
-
+        classify = partial(predict, model, temperature=saved["temperature"])
         canvas.run(classify, saved["names"], SURE, args.model.parent, args.folder)
         return
     if args.image:
@@ -191,4 +180,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(run(main))

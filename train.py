@@ -5,10 +5,10 @@
 README.md explains every step, and shows how to get from 95 to 98.4% test accuracy.
 """
 
-import argparse
 import math
 import sys
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, Subset, random_split
 from tqdm import tqdm
 
-from modules import checkpoint, command_line, kmnist, plot
+from modules import checkpoint, kmnist, plot
 from modules.augment import warp
-from modules.batches import EVALUATION_BATCH, Images, divide
-from modules.command_line import CommandError, add_number, check_writable, write_whole
+from modules.batches import EVALUATION_BATCH, Images, divide, pixels
+from modules.command_line import DEVICE, CommandError, add_number, check_writable, device, run, write_whole
 from modules.lenet import LeNet
 from modules.own import folders
 
@@ -35,13 +35,13 @@ SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and 
 LEAST_FOR_TEMPERATURE = 500  # validation images; from fewer, a few odd ones would choose it
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args() -> Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
-    add("--folder", metavar="DIR", type=Path, help=command_line.FOLDER_HELP)
+    add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
     add_number(parser, "--train-split", float, 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
     add_number(parser, "--epochs", int, 1, 10_000, EPOCHS, "passes over the training images")
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     add_number(parser, "--label-smoothing", float, 0, 0.99, 0.0, "share of each label spread over all classes")
     add_number(parser, "--weight-decay", float, 0, 10, 0.0, "share of each weight taken away in a step, times the rate")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
-    command_line.add_device(parser)
+    add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
     add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
@@ -60,9 +60,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) -> list[Subset]:
+def split(images: torch.Tensor, labels: torch.Tensor, args: Namespace) -> list[Subset]:
     """The images to train on and those to validate with."""
-    everything = Images(images, labels, args.device)
+    everything = Images(pixels(images.to(args.device)), labels.to(args.device))
     if args.folder:
         return [Subset(everything, part) for part in divide(images, labels, 1 - args.train_split)]
     count = round(len(everything) * args.train_split)
@@ -71,7 +71,7 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: argparse.Namespace) 
 
 
 def train_epoch(
-    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: argparse.Namespace
+    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: Namespace
 ) -> tuple[float, float]:
     """Train on every image once; returns the mean loss and the accuracy of the answers given on the way."""
     loss_function = nn.NLLLoss()
@@ -100,18 +100,13 @@ def train_epoch(
 def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tensor, torch.Tensor]:
     """Without training: the mean loss, the accuracy, and all log-probabilities, N x classes, and labels, N."""
     model.eval()
-    log_probs, labels = [], []
-    for images, batch_labels in loader:
-        log_probs.append(model(images))
-        labels.append(batch_labels)
-    log_probs, labels = torch.cat(log_probs), torch.cat(labels)
+    batches = [(model(images), labels) for images, labels in loader]
+    log_probs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     accuracy = (log_probs.argmax(1) == labels).float().mean().item()
     return nn.NLLLoss()(log_probs, labels).item(), accuracy, log_probs, labels
 
 
-def train(
-    model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: argparse.Namespace, about: dict
-) -> None:
+def train(model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: Namespace, about: dict) -> None:
     """Train; after each epoch, add its curves to `about` and save both. Raises CommandError if a loss is not finite."""
     # AdamW is Adam with its own weight decay; fused updates all weights in one call
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
@@ -167,15 +162,15 @@ def main() -> None:
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
 
-    source = f"the pictures in {args.folder}" if args.folder else "the KMNIST dataset"
-    print(f"[INFO] loading {source}...")
+    print(f"[INFO] loading {args.folder or 'the KMNIST dataset'}...")
     dataset, classes, training, test = folders.load(args.folder) if args.folder else kmnist.load_all()
     print("[INFO] generating the train/validation split...")
     train_set, val_set = split(*training, args)
     torch.manual_seed(args.seed)
     train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
     val_loader = DataLoader(val_set, batch_size=EVALUATION_BATCH)
-    test_loader = DataLoader(Images(*test, args.device), batch_size=EVALUATION_BATCH)
+    test_set = Images(pixels(test[0].to(args.device)), test[1].to(args.device))
+    test_loader = DataLoader(test_set, batch_size=EVALUATION_BATCH)
 
     print("[INFO] initializing the LeNet model...")
     model = LeNet(numChannels=1, classes=len(classes)).to(args.device, memory_format=torch.channels_last)
@@ -214,4 +209,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command_line.run(main))
+    sys.exit(run(main))

@@ -23,7 +23,7 @@ def main() -> None:
     for path in sys.argv[1:]:
         model, saved = checkpoint.load(Path(path))
         for temperature in (1.0, saved["temperature"]):
-            probabilities = predict(model, images, temperature)
+            probabilities = torch.from_numpy(predict(model, images[:, 0].numpy(), temperature))
             confidence, guesses = probabilities.max(1)
             right = (guesses == labels).float()
             loss = functional.nll_loss(probabilities.clamp(min=1e-30).log(), labels)

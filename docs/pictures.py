@@ -22,12 +22,12 @@ def draw_classes() -> np.ndarray:
     """Ten rows: today's kana, its name, and the first training images of the class."""
     images, labels = kmnist.load("train")
     canvas = np.full((10 * (SIZE + GAP) + GAP, 150 + EXAMPLES * (SIZE + GAP), 3), 255, np.uint8)
-    for number, (kana, name) in enumerate(zip(kmnist.KANA, kmnist.CLASSES, strict=True)):
+    for number, name in enumerate(kmnist.NAMES):
         top = GAP + number * (SIZE + GAP)
-        cards.write(canvas, f"{kana}  {name}", (16, top + 54), 36, cards.BLACK)
+        cards.write(canvas, name.replace(" ", "  "), (16, top + 54), 36, cards.BLACK)
         for place, image in enumerate(images[labels == number][:EXAMPLES, 0].numpy()):
             left = 150 + place * (SIZE + GAP)
-            canvas[top : top + SIZE, left : left + SIZE] = cards.enlarge(image, SIZE)
+            canvas[top : top + SIZE, left : left + SIZE] = cards.enlarge(image, SIZE // 28)
     return canvas
 
 

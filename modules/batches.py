@@ -6,7 +6,7 @@ A batch is one indexing operation on a tensor: 1 us an image, where PIL and ToTe
 import hashlib
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 
 EVALUATION_BATCH = 250  # images; larger than in training, as no gradients are kept
 
@@ -16,26 +16,15 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
     return images.float().div(255)
 
 
-class Images(Dataset):
-    """Images, N x C x H x W, uint8, and their labels, N, int64, on a device."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> None:
-        self.images = images.to(device)
-        self.labels = labels.to(device)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int | list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        return pixels(self.images[index]), self.labels[index]
+class Images(TensorDataset):
+    """Images, N x C x H x W, and their labels, N."""
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """The (image, label) pairs of a batch. Where a Dataset has this method, a DataLoader calls it once a batch.
 
         torch/utils/data/_utils/fetch.py looks for it; see https://github.com/pytorch/pytorch/issues/106704.
         """
-        images, labels = self[indices]
-        return list(zip(images, labels, strict=True))
+        return list(zip(*self[indices], strict=True))
 
 
 def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[list[int], list[int]]:

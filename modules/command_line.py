@@ -1,17 +1,17 @@
 """What both scripts share as commands: flags with bounds, files written whole, errors of one line, and exit codes."""
 
-import argparse
 import os
 import sys
 import tempfile
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MOST_COMPLAINTS = 10  # lines about single files
-FOLDER_HELP = "your own characters instead of KMNIST: a folder with one sub-folder of pictures for each class"
 
 
 class CommandError(Exception):
@@ -23,46 +23,38 @@ class CommandError(Exception):
 
 
 def add_number(
-    parser: argparse.ArgumentParser, flag: str, kind: type, low: float, high: float, default: float, meaning: str
+    parser: ArgumentParser, flag: str, kind: type, low: float, high: float, default: float, meaning: str
 ) -> None:
     """Add a flag whose value is an int or a float from `low` to `high`, both included."""
 
     def parse(text: str) -> float:
         value = kind(text)
         if not low <= value <= high:  # true for nan, too
-            raise argparse.ArgumentTypeError(f"{text!r} is not from {low} to {high}")
+            raise ArgumentTypeError(f"{text!r} is not from {low} to {high}")
         return value
 
     parse.__name__ = "whole number" if kind is int else "number"  # argparse's word, where kind() raises ValueError
     parser.add_argument(flag, metavar="N", type=parse, default=default, help=f"{meaning} (default: %(default)s)")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add --device, whose value is a device that torch can compute on."""
-
-    def parse(text: str) -> torch.device:
-        try:
-            torch.ones(1, device=text).item()
-            return torch.device(text)
-        except Exception as error:  # each kind of device fails with its own type of error
-            reason = str(error).split("\n")[0].split(". ")[0]
-            raise argparse.ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
-
-    meaning = "any torch device (default: cuda if available, else cpu; here: %(default)s)"
-    default = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", metavar="D", type=parse, default=default, help=meaning)
+def device(text: str) -> torch.device:
+    """A device that torch can compute on, as the value of a flag."""
+    try:
+        torch.ones(1, device=text).item()
+    except Exception as error:  # each kind of device fails with its own type of error
+        reason = str(error).split("\n")[0].split(". ")[0]
+        raise ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
+    return torch.device(text)
 
 
 def check_writable(path: Path, endings: list[str]) -> None:
     """Raise CommandError unless a file with one of these endings can be written at `path`. A file there stays."""
-    target = Path(os.path.realpath(path))  # of a symbolic link
     try:
         if path.suffix.lower() not in endings:
             raise OSError(f"its name must end in {' '.join(endings)}")
-        if target.exists() and not (target.is_file() and os.access(target, os.W_OK)):
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
             raise OSError("it is write-protected, or no ordinary file")
-        folder = next(parent for parent in target.parents if parent.exists())
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
             pass
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from None
@@ -73,15 +65,14 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A kill or a full disk at any moment leaves the old file or the new one.
     """
-    target = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
-    temporary = target.with_name(f".{os.getpid()}.part")
+    temporary = path.with_name(f".{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(target)
+        temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
@@ -89,17 +80,13 @@ def write_whole(path: Path, content: bytes) -> None:
             temporary.unlink()
 
 
-def complain(message: object, kind: str = "error") -> None:
-    """Print one line on standard error."""
-    print(f"{Path(sys.argv[0]).name}: {kind}: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-def complain_about(faults: list[str], kind: str = "error") -> None:
-    """Print a line about each of the first files that could not be used, and how many more there are."""
-    for fault in faults[:MOST_COMPLAINTS]:
-        complain(f"{fault}; it is left out", kind)
-    if len(faults) > MOST_COMPLAINTS:
-        complain(f"{len(faults) - MOST_COMPLAINTS} more files are left out", kind)
+def complain(*messages: object, kind: str = "error") -> None:
+    """Print a line on standard error about each of the first messages, and how many more there are."""
+    lines = [" ".join(str(message).split()) for message in messages[:MOST_COMPLAINTS]]
+    if len(messages) > MOST_COMPLAINTS:
+        lines.append(f"{len(messages) - MOST_COMPLAINTS} more files are left out")
+    for line in lines:
+        print(f"{Path(sys.argv[0]).name}: {kind}: {line}", file=sys.stderr)
 
 
 def run(main: Callable[[], None]) -> int:
@@ -122,10 +109,5 @@ def run(main: Callable[[], None]) -> int:
         if not error.filename:
             raise
         complain(f"{error.filename}: {error.strerror}")
-        return 1
-    except (MemoryError, RuntimeError) as error:
-        if "allocate" not in str(error):  # NumPy's and torch's word where memory is short
-            raise
-        complain("not enough memory: try another --device, or a smaller --batch-size in training")
         return 1
     return 0

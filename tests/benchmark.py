@@ -36,8 +36,8 @@ def unpack(root: Path) -> None:
     """Put KMNIST below a folder as torchvision's KMNIST wants it."""
     raw = root / "KMNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in kmnist.MD5:
-        (raw / name.removesuffix(".gz")).write_bytes(gzip.decompress((kmnist.RAW / name).read_bytes()))
+    for path in kmnist.RAW.iterdir():
+        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
 
 
 def plain_loop(root: str, epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command_line.add_number(parser, "--epochs", int, 1, 1000, 1, "of each run")
     command_line.add_number(parser, "--repeats", int, 1, 1000, 3, "runs of each variant")
-    command_line.add_device(parser)
+    parser.add_argument("--device", type=command_line.device, default=command_line.DEVICE)
     for flag in ("--plain", "--model", "--plot"):  # of a single plain run
         parser.add_argument(flag, help=argparse.SUPPRESS)
     args = parser.parse_args()

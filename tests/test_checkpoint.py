@@ -35,22 +35,28 @@ def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zi
             archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
 
 
-def make_pipe(path: Path) -> None:
-    path.unlink()
-    getattr(os, "mkfifo", Path.mkdir)(path)  # Windows has no pipes among its files
-
-
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "): name a file that train.py wrote"),
-    "a pipe": (make_pipe, "is not an ordinary file"),
-    "giant": (lambda path: os.truncate(path, 2**27), "is damaged"),
-    "first half": (lambda path: path.write_bytes(path.read_bytes()[:800_000]), "is damaged"),
-    "a zip bomb": (lambda path: repack(path, compression=zipfile.ZIP_DEFLATED), "is damaged"),
-    "a flipped byte": (lambda path: repack(path, b"state_dict", b"state_d\xffct"), "is damaged"),
-    "a command inside": (changed(history=Command()), "is damaged"),
-    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "not a model that this version"),
-    "a newer version": (changed(version=2), "not a model that this version"),
-    "classes with control characters": (changed(classes=["\x1b[2J"] * 10), "is damaged"),
+    "giant": (lambda path: os.truncate(path, 2**27), "(damaged, or not a model that this version wrote): name"),
+    "first half": (
+        lambda path: path.write_bytes(path.read_bytes()[:800_000]),
+        "(damaged, or not a model that this version wrote): name",
+    ),
+    "a zip bomb": (
+        lambda path: repack(path, compression=zipfile.ZIP_DEFLATED),
+        "(damaged, or not a model that this version wrote): name",
+    ),
+    "a flipped byte": (
+        lambda path: repack(path, b"state_dict", b"state_d\xffct"),
+        "(damaged, or not a model that this version wrote): name",
+    ),
+    "a command inside": (changed(history=Command()), "(damaged, or not a model that this version wrote): name"),
+    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "not a model that this version wrote"),
+    "a newer version": (changed(version=2), "not a model that this version wrote"),
+    "classes with control characters": (
+        changed(classes=["\x1b[2J"] * 10),
+        "(damaged, or not a model that this version wrote): name",
+    ),
     "three channels": (changed(state_dict=LeNet(3, 10).state_dict()), "conv1.weight"),
 }
 

@@ -29,7 +29,7 @@ def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: P
     flags = ["--folder", folder, "--one-cycle", "--lr", "4e-3", "--epochs", 8, "--augment", "--train-split", 0.75]
     done = run("train.py", *quick(tmp_path, *flags))
     assert done.code == 0
-    assert done.out.startswith(f"[INFO] loading the pictures in {folder}...\n[INFO] generating the train/val")
+    assert done.out.startswith(f"[INFO] loading {folder}...\n[INFO] generating the train/val")
     _, saved = checkpoint.load(model)
     assert (saved["dataset"], saved["classes"], saved["temperature"]) == ("digits", [*"0123456789"], 1)
     assert saved["test_accuracy"] > 0.9  # all of them: 98%
@@ -110,11 +110,11 @@ def fill(folder: Path, content: bytes, first: int) -> None:
 
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (shutil.rmtree, "is no folder of classes"),
-    "no classes": (lambda folder: folder.rename(folder.with_name("all")).joinpath("b").rename(folder), "has 0 sub-"),
+    "no classes": (lambda folder: folder.rename(folder.with_name("all")).joinpath("b").rename(folder), "needs at least two sub-folders"),
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: fill(folder / "b", b"?", 0), "b has 0 different readable characters"),
     "copies": (lambda folder: fill(folder / "b", b"", 1), "b has 1 different readable characters: a class needs"),
-    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "in printable characters"),
+    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "with printable names"),
 }
 
 
@@ -127,5 +127,5 @@ def test_bad_folders_are_refused_before_any_training(tmp_path: Path, run: Run, c
     assert all("left out" in line for line in left_out)
     assert line.startswith(f"train.py: error: {characters}")
     assert reason in line
-    assert (done.code, done.out) == (2, f"[INFO] loading the pictures in {characters}...\n")
+    assert (done.code, done.out) == (2, f"[INFO] loading {characters}...\n")
     assert not (tmp_path / "out").exists()

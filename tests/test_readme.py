@@ -55,7 +55,7 @@ def test_a_gradient_by_hand_is_what_the_readme_says(capsys: CaptureFixture) -> N
 
 def test_the_readmes_shuffled_pixels_are_all_there_in_another_order() -> None:
     source = Path(kmnist.__file__).read_text(encoding="utf-8")
-    last = "    return torch.tensor(images).view(-1, 1, 28, 28), torch.tensor(labels, dtype=torch.int64)\n"
+    last = "    return images.view(-1, 1, 28, 28), labels.long()\n"
     changed = {"__file__": kmnist.__file__, "__name__": "changed"}
     exec(source.replace(last, re.search(r"```python\n( .+?)```", README, re.DOTALL)[1]), changed)
     (images, labels), (shuffled, same) = kmnist.load("t10k"), changed["load"]("t10k")

@@ -73,7 +73,7 @@ def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) 
     texts = "\n".join(panels[1])
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
     assert products + bias == pytest.approx(total, abs=0.02)
-    patch = torch.from_numpy(panels[0][1]).float()
+    patch = torch.from_numpy(panels[0][1]) / 255
     assert (model.conv1.weight[:20, 0] * patch).sum((1, 2)).sub(products).abs().min() < 0.006
     image = torch.from_numpy(STROKE)[None, None] / 255
     assert model.relu1(model.conv1(image))[0, :20].max().item() == pytest.approx(value, abs=0.006)

@@ -73,7 +73,7 @@ def test_equal_flags_give_equal_weights_to_the_bit_and_each_flag_gives_others(tm
 
 def test_smoothing_is_torchs_and_the_losses_are_plain_means_over_images() -> None:
     images, labels = (part[:100] for part in kmnist.load("train"))
-    data, model = train.Images(images, labels, ARGS.device), train.LeNet(1, 10)
+    data, model = train.Images(images / 255, labels), train.LeNet(1, 10)
     answers = model(images / 255)
     nn.CrossEntropyLoss(label_smoothing=0.2)(answers, labels).backward()
     expected = [weight.grad.clone() for weight in model.parameters()]

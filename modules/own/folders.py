@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from modules.batches import divide
-from modules.command_line import CommandError, complain, complain_about
+from modules.command_line import CommandError, complain
 from modules.kmnist import Labelled
 from modules.own.pictures import find_characters, load_picture
 
@@ -36,13 +36,14 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
         try:
             found, _, remark = find_characters(load_picture(path))
         except CommandError as error:
-            faults.append(f"{path} {error}")
+            faults.append(f"{path} {error}; it is left out")
             continue
-        characters[name] += found
+        characters[name] += [*found]
         remarks += [f"{path}: {remark}"] * bool(remark)
-    complain_about(faults, "warning")
+    complain(*faults, kind="warning")
     if remarks:
-        complain(f"{len(remarks)} of {len(files)} pictures are read with a remark; the first: {remarks[0]}", "warning")
+        text = f"{len(remarks)} of {len(files)} pictures are read with a remark; the first: {remarks[0]}"
+        complain(text, kind="warning")
 
     different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
     for name, images in different.items():
@@ -51,7 +52,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
             raise CommandError(f"{classes[name]} has {len(images)} {text}")
     for name, other in combinations(classes, 2):
         if different[name] & different[other]:
-            complain(f"the classes {name} and {other} have a character in common", "warning")
+            complain(f"the classes {name} and {other} have a character in common", kind="warning")
 
     images = torch.from_numpy(np.concatenate(list(characters.values())))[:, None]
     labels = torch.arange(len(classes)).repeat_interleave(torch.tensor([*map(len, characters.values())]))
@@ -63,14 +64,12 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
 def find_classes(folder: Path) -> dict[str, Path]:
     """The sub-folder of each class, in the order of their names. Raises CommandError."""
     try:
-        folders = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
     except OSError as error:
         raise CommandError(f"{folder} is no folder of classes: {error.strerror}") from None
-    if len(folders) < 2:
-        raise CommandError(f"{folder} has {len(folders)} sub-folders: make at least two, one for each character")
     classes = {unicodedata.normalize("NFC", path.name): path for path in folders}  # macOS may store e and ´ for é
-    if len(classes) < len(folders) or not all(map(str.isprintable, classes)):
-        raise CommandError(f"{folder}: each sub-folder needs a name of its own, in printable characters")
+    if len(classes) < 2 or not all(map(str.isprintable, classes)):
+        raise CommandError(f"{folder} needs at least two sub-folders, one for each class, with printable names")
     return dict(sorted(classes.items()))
 
 
@@ -78,10 +77,8 @@ def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, sorted by path; for a file, only that file."""
     if not os.path.isdir(path):
         return [path]
-    files: list[Path] = []
-    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, "warning")):
-        deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
-        files += [Path(folder, name) for name in names if name[0] != "."]
+    below = [(file, file.relative_to(path).parts) for file in path.rglob("*") if not file.is_dir()]
+    files = sorted(file for file, parts in below if "." not in [part[0] for part in parts])
     if not files:
         raise CommandError(f"{path} has no pictures in it")
-    return sorted(files)
+    return files

@@ -86,7 +86,7 @@ def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
         f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
         "unsure: uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
     }
-    return characters, boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
+    return np.stack(characters), boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -26,7 +26,8 @@ def run(
 ) -> None:
     """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
 
-    `classify` gives the probabilities of the classes `names` for an image, 28 x 28, uint8; below `sure`, it is unsure.
+    `classify` gives the probabilities of the classes `names`, N x classes, for images, N x 28 x 28; below `sure`, it is
+    unsure.
     With a `folder`, a letter or digit key files the drawing there, in the class of that name.
     """
     strokes: list[Stroke] = []
@@ -65,19 +66,18 @@ def run(
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
             note = f"{path} is removed"
         elif key == "enter" and strokes:
-            _, note = save(sheet, beside, "drawing-")
+            note = f"saved as {save(sheet, beside, 'drawing-')}"
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
             if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                path, note = save(sheet, folder / key)
-                if path.exists():
-                    filed[:] = [(path, strokes.copy())]
-                    strokes.clear()
+                filed[:] = [(save(sheet, folder / key), strokes.copy())]
+                note = f"saved as {filed[0][0]}"
+                strokes.clear()
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
-        chances = classify(seen) if seen.any() else np.zeros(len(names))
+        chances = classify(seen[None])[0] if seen.any() else np.zeros(len(names))
         if 0 < chances.max() <= sure:
             remark = "unsure: is it a character that the model knows?"
         panel = draw_panel(seen, chances, names, folder, note or remark)
@@ -111,7 +111,7 @@ def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: 
     panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
     panel[:, :2] = GREY
     write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
-    panel[46:242, 20:216] = enlarge(seen, 196)
+    panel[46:242, 20:216] = enlarge(seen, 7)
     for line, text in enumerate(KEYS + ["letter, digit: file it"] * bool(folder)):
         write(panel, text, (226, 66 + 34 * line), 17, BLACK)
     panel[250:530, 20:] = bars(chances, names, PANEL - 20, 280)
@@ -123,14 +123,11 @@ def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: 
     return panel
 
 
-def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> tuple[Path, str]:
-    """Write a drawing under the first free number, and return its path and a line about it."""
+def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> Path:
+    """Write a drawing under the first free number, and return its path. Raises OSError."""
     number = 1
     while (path := folder / f"{prefix}{number}.png").exists():
         number += 1
-    try:
-        write_whole(path, encode(sheet, ".png"))
-    except OSError as error:
-        return path, f"not saved: {path}: {error.strerror}"
+    write_whole(path, encode(sheet, ".png"))
     print(f"[INFO] drawing saved as {path}")
-    return path, f"saved as {path}"
+    return path

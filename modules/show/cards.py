@@ -31,14 +31,15 @@ def bordered(picture: np.ndarray, top: int, bottom: int, left: int, right: int) 
     return cv2.copyMakeBorder(picture, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
-def enlarge(image: np.ndarray, size: int = PICTURE) -> np.ndarray:
-    """A square grey image as size x size x 3, each pixel a crisp square."""
-    return cv2.cvtColor(cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR)
+def enlarge(image: np.ndarray, factor: int = 12) -> np.ndarray:
+    """A grey image, H x W, in colour, each pixel a crisp square of `factor` pixels."""
+    return cv2.cvtColor(np.kron(image, np.ones((factor, factor), np.uint8)), cv2.COLOR_GRAY2BGR)
 
 
-def column(images: np.ndarray) -> np.ndarray:
-    """Up to three images, N x 28 x 28, one below the other; three are as high as a card's picture."""
-    return np.vstack([bordered(enlarge(image, 104), 0, 8, 0, 0) for image in images])
+def tiled(images: np.ndarray, columns: int, gap: float) -> np.ndarray:
+    """Images, N x H x W, side by side in rows, with lines of the shade `gap` between them."""
+    padded = np.pad(images, ((0, -len(images) % columns), (0, 1), (0, 1)), constant_values=gap)
+    return np.vstack([np.hstack(padded[start : start + columns]) for start in range(0, len(padded), columns)])
 
 
 def bars(probabilities: np.ndarray, names: list[str], width: int, height: int) -> np.ndarray:

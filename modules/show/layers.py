@@ -6,7 +6,7 @@ import torch
 
 from modules.batches import pixels
 from modules.lenet import LeNet
-from modules.show.cards import bars
+from modules.show.cards import bars, tiled
 
 FILTERS, MAPS = 20, 50  # of conv1 and of conv2: the most that are drawn
 
@@ -45,25 +45,25 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     for panel in panels.values():
         panel.axis("off")
 
-    def draw(name: str, picture: np.ndarray, title: str, colours: str = "gray") -> None:
-        panels[name].imshow(picture, colours, vmin=0, vmax=1)
+    def draw(name: str, picture: np.ndarray, title: str, colours: str, low: float, high: float | None) -> None:
+        panels[name].imshow(picture, colours, vmin=low, vmax=high)
         panels[name].set_title(title, loc="left", fontsize=13)
 
     def mark(name: str, left: int, top: int, size: int) -> None:
         frame = Rectangle((left - 0.5, top - 0.5), size, size, fill=False, color="dodgerblue", linewidth=3)
         panels[name].add_patch(frame)
 
-    shades = 0.5 + weights / np.abs(weights).max((1, 2), keepdims=True).clip(1e-9) / 2
-    draw("image", image / 255, f"the image, {len(image)} x {len(image)}")
-    draw("patch", patch / 255, "the framed part,")
-    draw("weights", shades[number], "times this filter")
+    largest = np.abs(weights).max()
+    draw("image", image, f"the image, {len(image)} x {len(image)}", "gray", 0, 255)
+    draw("patch", patch, "the framed part,", "gray", 0, 255)
+    draw("weights", weights[number], "times this filter", "gray", -largest, largest)
     panels["lines"].text(0, 0.5, "\n\n".join(lines), va="center", fontsize=14)
     title = f"conv1: filters 1 to {len(weights)} of {len(sums)}. White weights want ink, black ones paper."
-    draw("filters", tiled(shades, FILTERS), title)
+    draw("filters", tiled(weights, FILTERS, np.nan), title, "gray", -largest, largest)
     title = f"conv1, relu1: below each filter its map, {width} x {width}, bright where the image fits the filter."
-    draw("conv1", tiled(brightness(first), FILTERS), title, "inferno")
+    draw("conv1", tiled(first.clip(0) ** 0.5, FILTERS, np.nan), title, "inferno", 0, None)
     title = f"maxpool1, conv2, relu2: maps of {len(second[0])} x {len(second[0])}, each from all maps of conv1."
-    draw("conv2", tiled(brightness(second), MAPS // 2), title, "inferno")
+    draw("conv2", tiled(second.clip(0) ** 0.5, MAPS // 2, np.nan), title, "inferno", 0, None)
     mark("image", column - padding, row - padding, side)
     mark("filters", number * (side + 1), 0, side)
     mark("conv1", number * (width + 1) + column - 1, row - 1, 3)
@@ -74,14 +74,3 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     canvas.draw()
     drawn = cv2.cvtColor(np.asarray(canvas.buffer_rgba()), cv2.COLOR_RGBA2BGR)
     return np.vstack([drawn, bars(probabilities, names, drawn.shape[1], 240)])
-
-
-def brightness(maps: np.ndarray) -> np.ndarray:
-    """Maps as brightness from 0 to 1: the root, so that weak responses show, too."""
-    return np.sqrt(maps.clip(0) / max(maps.max(), 1e-9))
-
-
-def tiled(maps: np.ndarray, columns: int) -> np.ndarray:
-    """Maps, N x H x W, side by side in rows, with gaps of one pixel between them."""
-    padded = np.pad(maps, ((0, -len(maps) % columns), (0, 1), (0, 1)), constant_values=np.nan)
-    return np.vstack([np.hstack(padded[start : start + columns]) for start in range(0, len(padded), columns)])
