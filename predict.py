@@ -78,10 +78,10 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
     """Print what is read in samples of the test set; returns cards for up to 100, and a heading."""
     print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
     dataset, classes, *parts = folders.load(args.folder) if args.folder else kmnist.load_all()
-    training, (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
+    (training, truths), (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
     if classes != saved["classes"]:
-        text = f"{dataset} has other classes, or in another order, than {args.model}, trained on {saved['dataset']}"
-        raise CommandError(f"{text}: train again, name its folder with --folder, or pictures with --image")
+        text = f"{args.model} knows the classes of {saved['dataset']}, not those of {dataset}"
+        raise CommandError(f"{text}: train again, or give another --folder, or none")
 
     answers = predict(model, images, saved["temperature"])
     guesses = answers.argmax(1)
@@ -105,8 +105,7 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
         shown = [draw_layers(model, image, chances, names) if args.layers else cards.enlarge(image)]
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            columns = [cards.tiled(training[0][training[1] == number][:3], 1, 255) for number in (guess, truth)]
-            shown += [cards.enlarge(column, 4) for column in columns]
+            shown += [cards.enlarge(cards.tiled(training[truths == label][:3], 1, 255), 4) for label in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     print(f"[INFO] {heading}")

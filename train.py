@@ -66,8 +66,7 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: Namespace) -> list[S
     if args.folder:
         return [Subset(everything, part) for part in divide(images, labels, 1 - args.train_split)]
     count = round(len(everything) * args.train_split)
-    generator = torch.Generator().manual_seed(SPLIT_SEED)
-    return random_split(everything, [count, len(everything) - count], generator=generator)
+    return random_split(everything, [count, len(everything) - count], torch.Generator().manual_seed(SPLIT_SEED))
 
 
 def train_epoch(
@@ -110,9 +109,8 @@ def train(model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: 
     """Train; after each epoch, add its curves to `about` and save both. Raises CommandError if a loss is not finite."""
     # AdamW is Adam with its own weight decay; fused updates all weights in one call
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
-    scheduler = None
-    if args.one_cycle:
-        scheduler = OneCycleLR(optimizer, args.lr, epochs=args.epochs, steps_per_epoch=len(train_loader))
+    steps = args.epochs * len(train_loader)
+    scheduler = OneCycleLR(optimizer, args.lr, steps) if args.one_cycle else None
     history = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
     for epoch in range(1, args.epochs + 1):

@@ -20,10 +20,7 @@ class Images(TensorDataset):
     """Images, N x C x H x W, and their labels, N."""
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The (image, label) pairs of a batch. Where a Dataset has this method, a DataLoader calls it once a batch.
-
-        torch/utils/data/_utils/fetch.py looks for it; see https://github.com/pytorch/pytorch/issues/106704.
-        """
+        """The (image, label) pairs of a batch, which a DataLoader asks for at once (pytorch issue 106704)."""
         return list(zip(*self[indices], strict=True))
 
 

@@ -21,9 +21,8 @@ ENDINGS = [".pth", ".pt"]
 def save(path: Path, model: LeNet, **about: Any) -> None:
     """Write a model file, or raise OSError and leave an old one intact.
 
-    `about` is what is known of the model: `classes`, their names in the order of the network's outputs; `dataset`,
-    "KMNIST" or a folder's name; `history`, the curves of the plot; `settings`, the flags as text; and once training is
-    over `temperature`, which divides the scores before softmax, and `test_accuracy`.
+    `about`: `classes`, their names in the order of the outputs; `dataset`, "KMNIST" or a folder's name; `history`, the
+    curves; `settings`, the flags as text; after training `temperature`, which divides the scores, and `test_accuracy`.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "answer": answer(model), **about}
@@ -33,18 +32,13 @@ def save(path: Path, model: LeNet, **about: Any) -> None:
 
 
 def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
-    """The network in a model file, on the CPU, in evaluation mode, and everything that `save` wrote.
-
-    Raises CommandError if the file is not a model, is damaged, or does not fit the LeNet in modules/lenet.py.
-    """
+    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote. Raises CommandError."""
     try:
         with zipfile.ZipFile(path) as archive:
-            # torch does not verify the checksums, and compresses nothing
-            if any(entry.compress_type for entry in archive.infolist()) or archive.testzip():
-                raise zipfile.BadZipFile
+            damaged = archive.testzip()  # torch does not verify the checksums
         saved = torch.load(path, map_location="cpu", weights_only=True)
         names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
-        if (saved["format"], saved["version"]) != (FORMAT, VERSION) or not all(map(str.isprintable, names)):
+        if damaged or (saved["format"], saved["version"]) != (FORMAT, VERSION) or not all(map(str.isprintable, names)):
             raise ValueError
     except Exception as error:  # a broken file fails in many ways; each means the same to the user
         reason = getattr(error, "strerror", None) or "damaged, or not a model that this version wrote"
@@ -54,8 +48,7 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     try:
         model.load_state_dict(saved["state_dict"])
     except RuntimeError as error:
-        reason = str(error).split("\n\t")[-1]
-        raise CommandError(f"{path} does not fit the network in modules/lenet.py ({reason})") from None
+        raise CommandError(f"{path} does not fit modules/lenet.py: {str(error).splitlines()[-1].strip()}") from None
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
     if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")

@@ -5,7 +5,6 @@ import sys
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -61,10 +60,7 @@ def check_writable(path: Path, endings: list[str]) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` in one step, creating its folder. Raises OSError, which names the file.
-
-    A kill or a full disk at any moment leaves the old file or the new one.
-    """
+    """Write a file, or raise OSError: a kill or a full disk at any moment leaves the old file or the new one."""
     temporary = path.with_name(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +72,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
 
 
 def complain(*messages: object, kind: str = "error") -> None:

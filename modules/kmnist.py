@@ -36,5 +36,4 @@ def unpack(name: str, header: int) -> torch.Tensor:
         content = gzip.decompress((RAW / name).read_bytes())
         return torch.tensor(np.frombuffer(content, np.uint8, offset=header))
     except (OSError, EOFError, ValueError, zlib.error):
-        cure = "get it back with 'git checkout -- data', or as data/README.md says"
-        raise CommandError(f"{RAW / name} is missing or damaged: {cure}", code=1) from None
+        raise CommandError(f"{RAW / name} is missing or damaged: see data/README.md", code=1) from None

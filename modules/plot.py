@@ -22,8 +22,7 @@ def draw_plot(history: Curves, confusion: np.ndarray, classes: list[str], datase
 
     `confusion` tells how many test images of class i (row) were read as class j (column).
     """
-    installed = font_manager.get_font_names()
-    fonts = [name for name in FONTS if name in installed]
+    fonts = [name for name in FONTS if name in font_manager.get_font_names()]
     # parse_math: class names may contain a $. after_reset: a personal matplotlibrc changes no plot
     settings = {"text.parse_math": False, "legend.framealpha": 1, "font.family": fonts}
     with style.context(["ggplot", settings], after_reset=True), warnings.catch_warnings():
@@ -42,16 +41,14 @@ def draw_plot(history: Curves, confusion: np.ndarray, classes: list[str], datase
 def draw_curves(panel: Axes, history: Curves, quantity: str) -> None:
     """Draw the training and the validation curve of a quantity, "loss" or "acc"; with the loss the learning rate."""
     epochs = np.arange(len(history["train_loss"])) + 1
-    for part, colour in (("train", "C0"), ("val", "C1")):
-        curve = history[f"{part}_{quantity}"]
-        panel.plot(epochs, curve, marker="o", markersize=4, color=colour, label=f"{part}_{quantity}")
+    for part, line in (("train", "C0o-"), ("val", "C1o-")):
+        panel.plot(epochs, history[f"{part}_{quantity}"], line, markersize=4, label=f"{part}_{quantity}")
+    panel.set_title({"loss": "Loss", "acc": "Accuracy"}[quantity], fontsize="medium")
     panel.set_xlabel("Epoch #")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if quantity == "acc":
-        panel.set_title("Accuracy", fontsize="medium")
         panel.yaxis.set_major_formatter(PercentFormatter(1))  # with as many digits as the range needs
     else:
-        panel.set_title("Loss", fontsize="medium")
         loss, epoch = min(zip(history["val_loss"], epochs, strict=True))
         panel.plot(epoch, loss, "C1o", markersize=10, fillstyle="none", label=f"lowest val_loss: epoch {epoch}")
         if len(set(history["lr"])) > 1:

@@ -26,36 +26,32 @@ def changed(**changes: object) -> Callable[[Path], None]:
     return lambda path: torch.save(torch.load(path, weights_only=True) | changes, path)
 
 
-def repack(path: Path, old: bytes = b"", new: bytes = b"", compression: int = zipfile.ZIP_STORED) -> None:
+def repack(path: Path, old: bytes, new: bytes) -> None:
     """Write the archive anew, its checksums in order, with other bytes among the plain values."""
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", compression) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in contents.items():
             archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
 
 
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "): name a file that train.py wrote"),
-    "giant": (lambda path: os.truncate(path, 2**27), "(damaged, or not a model that this version wrote): name"),
+    "giant": (lambda path: os.truncate(path, 2**27), "(damaged, or"),
     "first half": (
         lambda path: path.write_bytes(path.read_bytes()[:800_000]),
-        "(damaged, or not a model that this version wrote): name",
-    ),
-    "a zip bomb": (
-        lambda path: repack(path, compression=zipfile.ZIP_DEFLATED),
-        "(damaged, or not a model that this version wrote): name",
+        "(damaged, or",
     ),
     "a flipped byte": (
         lambda path: repack(path, b"state_dict", b"state_d\xffct"),
-        "(damaged, or not a model that this version wrote): name",
+        "(damaged, or",
     ),
-    "a command inside": (changed(history=Command()), "(damaged, or not a model that this version wrote): name"),
-    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "not a model that this version wrote"),
-    "a newer version": (changed(version=2), "not a model that this version wrote"),
+    "a command inside": (changed(history=Command()), "(damaged, or"),
+    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "not a model that"),
+    "a newer version": (changed(version=2), "not a model that"),
     "classes with control characters": (
         changed(classes=["\x1b[2J"] * 10),
-        "(damaged, or not a model that this version wrote): name",
+        "(damaged, or",
     ),
     "three channels": (changed(state_dict=LeNet(3, 10).state_dict()), "conv1.weight"),
 }

@@ -65,7 +65,7 @@ def test_bad_data_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
     done = run("train.py", *quick(tmp_path / "out"))
     assert (done.code, len(done.err.splitlines())) == (1, 1)
     assert done.err.startswith(f"train.py: error: {tmp_path / name} ")
-    assert "git checkout -- data" in done.err
+    assert "data/README.md" in done.err
     assert not (tmp_path / "out").exists()
 
 

@@ -3,11 +3,10 @@
 The layout is that of torchvision's ImageFolder: classes in sorted order, and pictures in deeper folders count.
 """
 
-import os
 import sys
-import unicodedata
 from itertools import combinations
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import torch
@@ -19,14 +18,13 @@ from modules.kmnist import Labelled
 from modules.own.pictures import find_characters, load_picture
 
 TEST_SHARE = 0.2
-LEAST_CHARACTERS = 3  # different ones in a class: one each to train on, to validate with and to test
+LEAST = 3  # different ones in a class: one each to train on, to validate with and to test
 
 
 def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
-    """A folder's name, its classes, pictures to train on and pictures to test, each with their labels.
+    """A folder's name, its classes, images to train on and images to test, each with their labels.
 
-    The test pictures are a fifth of each class, at least one, chosen by `divide`. Raises CommandError if the folder or
-    a class cannot be used.
+    The test images are a fifth of each class, at least one, chosen by `divide`. Raises CommandError.
     """
     classes = find_classes(folder)
     files = [(name, path) for name, deeper in classes.items() for path in find_pictures(deeper)]
@@ -42,14 +40,12 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
         remarks += [f"{path}: {remark}"] * bool(remark)
     complain(*faults, kind="warning")
     if remarks:
-        text = f"{len(remarks)} of {len(files)} pictures are read with a remark; the first: {remarks[0]}"
-        complain(text, kind="warning")
+        complain(f"{len(remarks)} of {len(files)} pictures have a remark; the first: {remarks[0]}", kind="warning")
 
     different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
     for name, images in different.items():
-        if len(images) < LEAST_CHARACTERS:
-            text = f"different readable characters: a class needs at least {LEAST_CHARACTERS}"
-            raise CommandError(f"{classes[name]} has {len(images)} {text}")
+        if len(images) < LEAST:
+            raise CommandError(f"{classes[name]} has {len(images)} different readable characters, not {LEAST} or more")
     for name, other in combinations(classes, 2):
         if different[name] & different[other]:
             complain(f"the classes {name} and {other} have a character in common", kind="warning")
@@ -63,19 +59,16 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
 
 def find_classes(folder: Path) -> dict[str, Path]:
     """The sub-folder of each class, in the order of their names. Raises CommandError."""
-    try:
-        folders = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    except OSError as error:
-        raise CommandError(f"{folder} is no folder of classes: {error.strerror}") from None
-    classes = {unicodedata.normalize("NFC", path.name): path for path in folders}  # macOS may store e and ´ for é
+    # macOS may store e and ´ for é, which NFC makes one
+    classes = {normalize("NFC", path.name): path for path in folder.glob("[!.]*") if path.is_dir()}
     if len(classes) < 2 or not all(map(str.isprintable, classes)):
-        raise CommandError(f"{folder} needs at least two sub-folders, one for each class, with printable names")
+        raise CommandError(f"{folder} has no two sub-folders, one for each class, all with printable names")
     return dict(sorted(classes.items()))
 
 
 def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, sorted by path; for a file, only that file."""
-    if not os.path.isdir(path):
+    if not path.is_dir():
         return [path]
     below = [(file, file.relative_to(path).parts) for file in path.rglob("*") if not file.is_dir()]
     files = sorted(file for file, parts in below if "." not in [part[0] for part in parts])

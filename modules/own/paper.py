@@ -30,8 +30,7 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
     ink = cv2.subtract(blank_sheet(channel), channel)
     whole[there] = ink if small else without_rules(ink)
-    ruled = bool((whole[there] != ink).any())
-    return whole, ["ruled lines"] * ruled + ["what lies beside the sheet"] * cut
+    return whole, ["ruled lines"] * bool((whole[there] != ink).any()) + ["what lies beside the sheet"] * cut
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:

@@ -81,12 +81,10 @@ def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
     faint = bool((beside > max(FAINTEST_INK, threshold / 4)).sum() > FAINT * (mask > 0).sum() / len(boxes))
     removed += [f"marks ({left_out})"] * bool(left_out) + ["fainter ink"] * faint
-    remarks = {
-        f"left out: {', '.join(removed)}": removed,
-        f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
-        "unsure: uneven sizes, as where characters touch": max(sizes) > TOUCHING * np.median(sizes),
-    }
-    return np.stack(characters), boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
+    remarks = [f"left out: {', '.join(removed)}"] * bool(removed)
+    remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] * (len(boxes) > MOST_CHARACTERS)
+    remarks += ["unsure: uneven sizes, as where characters touch"] * bool(max(sizes) > TOUCHING * np.median(sizes))
+    return np.stack(characters), boxes, "; ".join(remarks)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

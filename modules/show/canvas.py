@@ -17,22 +17,18 @@ PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the ne
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels; with it 99% of 500 training images, written again, large or small, are read right
 KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
-
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
-def run(
-    classify: Callable[[np.ndarray], np.ndarray], names: list[str], sure: float, beside: Path, folder: Path | None
-) -> None:
+def run(classify: Callable, names: list[str], sure: float, beside: Path, folder: Path | None) -> None:
     """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
 
-    `classify` gives the probabilities of the classes `names`, N x classes, for images, N x 28 x 28; below `sure`, it is
-    unsure.
+    `classify` maps images, N x 28 x 28, uint8, to the probabilities of the classes `names`; below `sure` it is unsure.
     With a `folder`, a letter or digit key files the drawing there, in the class of that name.
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
-    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
+    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
 
@@ -42,7 +38,6 @@ def run(
             pen = [(x, y)]
             if x < PAPER:
                 strokes.append(pen)
-                filed.clear()
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
@@ -82,7 +77,6 @@ def run(
             remark = "unsure: is it a character that the model knows?"
         panel = draw_panel(seen, chances, names, folder, note or remark)
         cv2.imshow(windows.WINDOW, np.hstack([paper, panel]))
-    cv2.destroyAllWindows()
 
 
 def draw_ink(strokes: list[Stroke]) -> np.ndarray:

@@ -30,8 +30,8 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     # the brightest pixel, and the part of the image that it was computed from
     number, row, column = np.unravel_index(first.argmax(), first.shape)
     side, width, bias = weights.shape[1], first.shape[2], model.conv1.bias[number].item()
-    padding = model.conv1.padding[0]
-    patch = np.pad(image, padding)[row : row + side, column : column + side]
+    image = np.pad(image, model.conv1.padding[0])
+    patch = image[row : row + side, column : column + side]
     lines = [
         f"  {sums[number, row, column] - bias:.2f}   is the sum of the {patch.size} products",
         f"{bias:+.2f}   is the filter's bias",
@@ -64,7 +64,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     draw("conv1", tiled(first.clip(0) ** 0.5, FILTERS, np.nan), title, "inferno", 0, None)
     title = f"maxpool1, conv2, relu2: maps of {len(second[0])} x {len(second[0])}, each from all maps of conv1."
     draw("conv2", tiled(second.clip(0) ** 0.5, MAPS // 2, np.nan), title, "inferno", 0, None)
-    mark("image", column - padding, row - padding, side)
+    mark("image", column, row, side)
     mark("filters", number * (side + 1), 0, side)
     mark("conv1", number * (width + 1) + column - 1, row - 1, 3)
     title = "maxpool2, fc1, relu3, fc2: the scores. Temperature and softmax make them probabilities:"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 WINDOW = "LeNet"
 # Backspace is 127 on macOS and 8 elsewhere, and a keyboard has two Enter keys; see OpenCV's highgui/src/window_*
 KEYS = {8: "backspace", 127: "backspace", 10: "enter", 13: "enter", 27: "esc", 32: "space"}
-PATIENCE = 20  # seconds that a screen has to answer
 
 
 def has_screen() -> bool:
@@ -18,10 +18,9 @@ def has_screen() -> bool:
     if not sys.platform.startswith("linux"):
         return True
     trial = [sys.executable, "-c", "import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"]
-    try:
-        return subprocess.run(trial, capture_output=True, timeout=PATIENCE, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+    with suppress(subprocess.TimeoutExpired):
+        return subprocess.run(trial, capture_output=True, timeout=20, check=False).returncode == 0
+    return False
 
 
 def open_window(width: int, height: int) -> None:
@@ -34,13 +33,10 @@ def open_window(width: int, height: int) -> None:
 def wait_key() -> str:
     """The key pressed within 20 ms, "" if there was none; "esc" for Esc and for a closed window."""
     key = cv2.waitKeyEx(20)  # ms; waitKey takes an arrow for a letter, and 0 would wait for a closed window for ever
-    try:
-        is_open = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
-    except cv2.error:  # with Qt, after the last window was closed
-        is_open = False
-    if not is_open:
-        return "esc"
-    return KEYS.get(key & 0xFFFF, chr(key & 0xFFFF)) if key != -1 else ""
+    with suppress(cv2.error):  # with Qt, after the last window was closed
+        if cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1:
+            return KEYS.get(key & 0xFFFF, chr(key & 0xFFFF)) if key != -1 else ""
+    return "esc"
 
 
 def show(cards: list[np.ndarray]) -> None:
@@ -52,4 +48,3 @@ def show(cards: list[np.ndarray]) -> None:
             pass
         if key in ("q", "esc"):
             break
-    cv2.destroyAllWindows()
