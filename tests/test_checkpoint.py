@@ -1,6 +1,7 @@
-"""Model files: written whole or not at all; one that is none is refused in one line, and none runs code."""
+"""Model files: one that is none is refused in one line, and opening one runs no code."""
 
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,47 +27,34 @@ def changed(**changes: object) -> Callable[[Path], None]:
     return lambda path: torch.save(torch.load(path, weights_only=True) | changes, path)
 
 
-def repack(path: Path, old: bytes, new: bytes) -> None:
-    """Write the archive anew, its checksums in order, with other bytes among the plain values."""
-    with zipfile.ZipFile(path) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in contents.items():
-            archive.writestr(name, content.replace(old, new) if name.endswith("data.pkl") else content)
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
 
 
-BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (Path.unlink, "): name a file that train.py wrote"),
-    "giant": (lambda path: os.truncate(path, 2**27), "(damaged, or"),
-    "first half": (
-        lambda path: path.write_bytes(path.read_bytes()[:800_000]),
-        "(damaged, or",
-    ),
-    "a flipped byte": (
-        lambda path: repack(path, b"state_dict", b"state_d\xffct"),
-        "(damaged, or",
-    ),
-    "a command inside": (changed(history=Command()), "(damaged, or"),
-    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), "not a model that"),
-    "a newer version": (changed(version=2), "not a model that"),
-    "classes with control characters": (
-        changed(classes=["\x1b[2J"] * 10),
-        "(damaged, or",
-    ),
-    "three channels": (changed(state_dict=LeNet(3, 10).state_dict()), "conv1.weight"),
+BAD_FILES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "no zip": lambda path: path.write_text("text"),
+    "first half": lambda path: os.truncate(path, 800_000),
+    "a flipped bit": flip,
+    "a command inside": changed(history=Command()),
+    "the tutorial's whole model": lambda path: torch.save(LeNet(1, 10), path),
+    "a newer version": changed(version=2),
+    "classes with control characters": changed(classes=["\x1b[2J"] * 10),
+    "three channels": changed(state_dict=LeNet(3, 10).state_dict()),
 }
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_a_bad_model_file_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, kind: str) -> None:
-    path, (change, reason) = tmp_path / "model.pth", BAD_FILES[kind]
+    path = tmp_path / "model.pth"
     checkpoint.save(path, LeNet(1, 10), **ABOUT)
-    change(path)
+    BAD_FILES[kind](path)
     monkeypatch.chdir(tmp_path)
     done = run("predict.py", "--model", path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert done.err.startswith(f"predict.py: error: {path} ")
-    assert reason in done.err
+    assert re.search(r"error: .*model\.pth (cannot be used \(|does not fit modules/lenet\.py: size mismatch)", done.err)
     assert {*tmp_path.iterdir()} <= {path}
 
 
@@ -85,12 +73,14 @@ def test_models_of_another_network_are_refused(tmp_path: Path, run: Run, monkeyp
 
 @pytest.mark.smoke
 def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> None:
-    """A file from a GPU names its device."""
     path, model = tmp_path / "deep" / "m.pth", LeNet(1, 10).to(memory_format=torch.channels_last)
     checkpoint.save(path, model, history={"train_loss": [0.5]}, **ABOUT)
     assert torch.load(path, weights_only=True)["state_dict"]["conv2.weight"].is_contiguous()
-    repack(path, b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0")
-    assert "cuda" in path.read_bytes().decode("latin-1")
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in contents.items():  # a file from a GPU names its device
+            archive.writestr(name, content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"))
     again, saved = checkpoint.load(path)
     torch.testing.assert_close([*again.parameters()], [*model.parameters()], rtol=0, atol=0)
     assert (again.training, saved["classes"], saved["history"]) == (False, kmnist.CLASSES, {"train_loss": [0.5]})
