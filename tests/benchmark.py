@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
 from sklearn.metrics import classification_report
 from torch import nn
@@ -84,23 +85,21 @@ def plain_loop(root: str, epochs: int, device: str, model_path: Path, plot_path:
     print("[INFO] model and plot saved", flush=True)
 
 
-def measure(command: list[str]) -> dict[str, float]:
+def measure(command: list[str]) -> tuple[float, float]:
     """Run one variant: seconds of training, and of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *command, "--model", f"{folder}/model.pth", "--plot", f"{folder}/plot.png"]
         start = time.perf_counter()
         output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
-        whole = time.perf_counter() - start
-    return {"training": float(re.search(r"train the model: ([\d.]+)s", output)[1]), "whole": whole}
+        return float(re.search(r"train the model: ([\d.]+)s", output)[1]), time.perf_counter() - start
 
 
-def row(variant: str, runs: list[dict[str, float]], plain: list[dict[str, float]], epochs: int) -> str:
+def row(variant: str, runs: list[tuple[float, float]], plain: list[tuple[float, float]], epochs: int) -> str:
     """A row of the table: the runs of a variant and those of the plain loop, which took turns."""
-    seconds = [run["training"] / epochs for run in runs]
-    text = f"| {variant} | {statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f}) | "
-    for what in ("training", "whole"):
-        text += f"{statistics.median(slow[what] / run[what] for slow, run in zip(plain, runs, strict=True)):.2f} | "
-    return text + f"{statistics.median(run['whole'] for run in runs):.1f} |"
+    seconds, whole = sorted(training / epochs for training, _ in runs), statistics.median(run[1] for run in runs)
+    ratios = np.median(np.divide(plain, runs), axis=0)
+    text = f"{statistics.median(seconds):.2f} ({seconds[0]:.2f}-{seconds[-1]:.2f})"
+    return f"| {variant} | {text} | {ratios[0]:.2f} | {ratios[1]:.2f} | {whole:.1f} |"
 
 
 def main() -> None:
@@ -116,7 +115,7 @@ def main() -> None:
         return
 
     flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
-    runs: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
+    runs: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as root:
         unpack(Path(root))
         for repeat in range(args.repeats):

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,6 +86,15 @@ def characters(tmp_path: Path) -> Path:
     for index, image in enumerate(first_images("t10k")[0][:24, 0].numpy()):
         save_picture(folder / ("b", "a a", "き")[index % 3] / f"{index // 3}.png", 255 - image)
     return folder
+
+
+def read(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The classes that the project's model reads in images, N x 28 x 28, uint8."""
+    import predict
+    from modules import checkpoint
+
+    model, _ = checkpoint.load(ROOT / "output" / "pretrained.pth")
+    return predict.predict(model, np.stack(images), temperature=1.0).argmax(1)
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

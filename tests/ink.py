@@ -6,6 +6,7 @@ import numpy as np
 Random = np.random.RandomState
 Colour = tuple[int, int, int]  # blue, green, red
 WHITE, BLACK, BLUE_INK, TABLE = (255, 255, 255), (30, 30, 30), (110, 50, 40), (50, 60, 80)
+SLATE, GREEN, RED, SQUARES = (60, 90, 50), (60, 115, 40), (39, 39, 214), (190, 150, 120)  # red is as bright as green
 
 
 def paper(height: int, width: int, colour: Colour = (225, 235, 240)) -> np.ndarray:
@@ -105,15 +106,9 @@ KINDS = {
     "small on a page": lambda image, rng: somewhere(image, paper(700, 500), rng, 60),
     "tiny": lambda image, rng: somewhere(image, paper(64, 200, WHITE), rng, 28),
     "photograph": lambda image, rng: photographed(somewhere(image, paper(600, 800), rng, 260, BLUE_INK), rng),
-    "chalk on green": lambda image, rng: photographed(
-        somewhere(image, paper(300, 500, (60, 90, 50)), rng, 180, WHITE), rng
-    ),
-    "red on green, as bright": lambda image, rng: photographed(
-        somewhere(image, paper(400, 400, (60, 115, 40)), rng, pen=(39, 39, 214)), rng
-    ),
-    "squared paper": lambda image, rng: photographed(
-        somewhere(image, lines(22, (190, 150, 120), 1, crossed=True), rng), rng
-    ),
+    "chalk on green": lambda image, rng: photographed(somewhere(image, paper(300, 500, SLATE), rng, 180, WHITE), rng),
+    "red on green": lambda image, rng: photographed(somewhere(image, paper(400, 400, GREEN), rng, 200, RED), rng),
+    "squared paper": lambda image, rng: photographed(somewhere(image, lines(22, SQUARES, 1, True), rng), rng),
     "table at one side": table_at_one_side,
     "corner of a desk": corner_of_a_desk,
     "sheet on a dark table": sheet_on_a_dark_table,

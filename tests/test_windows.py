@@ -16,12 +16,11 @@ import pytest
 from PIL import ImageGrab
 from pytest import MonkeyPatch
 
-import predict
-from modules import checkpoint, kmnist
+from modules import kmnist
 from modules.own import pictures
 from modules.show import canvas
 from tests import ink
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Run, read
 
 PATIENCE = 30  # seconds
 DOT, LINE = [(150, 150)], [(300, 60), (310, 200), (290, 300), (200, 500)]  # two strokes
@@ -139,11 +138,9 @@ def test_writing_in_the_window_and_filing_what_is_written(screen: None, pretrain
 
 
 @pytest.mark.smoke
-def test_characters_written_with_the_pen_are_read_like_the_originals(pretrained: Path) -> None:
-    model, _ = checkpoint.load(pretrained)
+def test_characters_written_with_the_pen_are_read_like_the_originals() -> None:
     images, labels = (part[:30].numpy() for part in kmnist.load("t10k"))
     sheets = (canvas.draw_ink(ink.strokes(image))[::2, ::2] for image in images[:, 0])
     written = [pictures.find_characters(sheet)[0][0] for sheet in sheets]
-    answers = predict.predict(model, np.concatenate([images[:, 0], written]), 1.0).argmax(1)
-    right = (answers.reshape(2, -1) == labels).sum(1)
+    right = (read([*images[:, 0], *written]).reshape(2, -1) == labels).sum(1)
     assert right[1] >= 0.9 * right[0]
