@@ -1,7 +1,4 @@
-"""What the tests share: the scripts as callables, a small KMNIST, the project's model, a folder of characters.
-
-Nothing slow is imported on top: pytest's first process, which only hands the tests out, reads this file too.
-"""
+"""What the tests share. Nothing slow is imported on top: pytest's first process, which hands them out, reads it."""
 
 import functools
 import importlib
@@ -9,9 +6,9 @@ import os
 import shutil
 import signal
 import sys
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,14 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it
 ROOT = Path(__file__).parent.parent
 SMALL = {"train": 800, "t10k": 400}  # images
 ODD = "\x1b[2J\n\udcff" if sys.platform == "linux" else "ä"  # Linux alone takes file names that are no UTF-8
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
+Result = namedtuple("Result", "code out err")
 Run = Callable[..., Result]  # the fixture below
 
 

@@ -109,16 +109,11 @@ KINDS = {
     "chalk on green": lambda image, rng: photographed(somewhere(image, paper(300, 500, SLATE), rng, 180, WHITE), rng),
     "red on green": lambda image, rng: photographed(somewhere(image, paper(400, 400, GREEN), rng, 200, RED), rng),
     "squared paper": lambda image, rng: photographed(somewhere(image, lines(22, SQUARES, 1, True), rng), rng),
-    "table at one side": table_at_one_side,
-    "corner of a desk": corner_of_a_desk,
-    "sheet on a dark table": sheet_on_a_dark_table,
-    "bar of a scanner": bar_of_a_scanner,
-    "punch holes": punch_holes,
-    "blue rules and a red margin": blue_rules_and_a_red_margin,
-    "sloping dark rules": sloping_dark_rules,
-    "practice box": practice_box,
-    "print below": print_below,
 }
+for kind in (table_at_one_side, corner_of_a_desk, sheet_on_a_dark_table, bar_of_a_scanner, punch_holes):
+    KINDS[kind.__name__] = kind
+for kind in (blue_rules_and_a_red_margin, sloping_dark_rules, practice_box, print_below):
+    KINDS[kind.__name__] = kind
 
 
 def page(images: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""KMNIST's files, pixels, split and warp, the network, its temperature, and what training on all of it reaches."""
+"""KMNIST's files, pixels, split and warp, the network, its temperature, what training on it reaches, the benchmark."""
 
 import argparse
 import hashlib
@@ -21,7 +21,7 @@ from modules import augment, kmnist
 from modules.augment import warp
 from modules.batches import pixels
 from modules.lenet import LeNet
-from tests.benchmark import unpack
+from tests import benchmark
 from tests.conftest import Run, quick, read
 
 
@@ -43,7 +43,7 @@ def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path)
     for name, md5 in datasets.KMNIST.resources:
         assert hashlib.md5((kmnist.RAW / name).read_bytes(), usedforsecurity=False).hexdigest() == md5
     assert datasets.KMNIST.classes == kmnist.CLASSES
-    unpack(tmp_path)
+    benchmark.unpack(tmp_path)
     for part, count in (("train", 60_000), ("t10k", 10_000)):
         images, labels = kmnist.load(part)
         official = datasets.KMNIST(str(tmp_path), train=part == "train")
@@ -103,19 +103,15 @@ def test_the_temperature_that_scores_were_spoilt_with_is_found(true: float) -> N
     assert train.choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
 
 
-def blobs(count: int) -> torch.Tensor:
-    """Images of a spot, eight pixels to the right of their middle."""
-    images = torch.zeros(count, 1, 28, 28)
-    images[:, :, 13:15, 21:23] = 1
-    return images
+SPOTS = torch.zeros(400, 1, 28, 28)
+SPOTS[:, :, 13:15, 21:23] = 1  # eight pixels to the right of their middle
 
 
 @pytest.mark.smoke
 def test_each_image_is_warped_in_its_own_way_and_anew() -> None:
-    first, second = warp(blobs(50)), warp(blobs(50))
-    assert first.shape == (50, 1, 28, 28)
-    assert len({image.numpy().tobytes() for image in torch.cat([first, second])}) == 100
-    assert 0 <= first.min() < first.max() <= 1 + 1e-6
+    warped = torch.cat([warp(SPOTS), warp(SPOTS)])
+    assert len({image.numpy().tobytes() for image in warped}) == 800
+    assert 0 <= warped.min() < warped.max() <= 1 + 1e-6
 
 
 @pytest.mark.parametrize(
@@ -126,7 +122,25 @@ def test_a_warp_is_of_its_size_either_way(monkeypatch: MonkeyPatch, change: dict
     torch.manual_seed(0)
     for name in ("SHIFT", "ROTATION", "SCALE", "DISPLACEMENT"):
         monkeypatch.setattr(augment, name, change.get(name, 0))
-    spots = warp(blobs(400))[:, 0]
+    spots = warp(SPOTS)[:, 0]
     for axis, ends in ((1, right), (2, down)):
         places = spots.sum(axis) @ (torch.arange(28) - 13.5) / spots.sum((1, 2))
         assert (places.min(), places.max()) == pytest.approx(ends, abs=0.15)
+
+
+def first_400(*args: object, **more: object) -> datasets.KMNIST:
+    data = datasets.KMNIST(*args, **more)
+    data.data, data.targets = data.data[:400], data.targets[:400]
+    return data
+
+
+def test_the_plain_loop_trains_and_a_command_is_measured(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setattr(benchmark, "KMNIST", first_400)
+    benchmark.unpack(tmp_path)
+    model, script = tmp_path / "m.pth", tmp_path / "script.py"
+    benchmark.plain_loop(str(tmp_path), 1, "cpu", model, tmp_path / "p.png")
+    assert model.stat().st_size > 10_000
+    script.write_text("print('[INFO] total time taken to train the model: 1.25s', flush=True)")
+    assert benchmark.measure([str(script)])[0] == 1.25
+    assert "| 2.50 (2.00-3.00) | 2.00 | 3.00 | 5.5 |" in benchmark.row("new", [(4, 5), (6, 6)], [(8, 15), (12, 18)], 2)

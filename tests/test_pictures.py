@@ -86,10 +86,8 @@ def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: st
         assert np.abs(image - upright).mean() < 8, orientation
 
 
-def test_formats_that_few_read_huge_pictures_and_blank_scans_are_refused(tmp_path: Path) -> None:
+def test_huge_pictures_and_blank_scans_are_refused(tmp_path: Path) -> None:
     noise = np.random.RandomState(0).uniform(size=(50, 50))
-    with pytest.raises(CommandError, match="save it as PNG or JPEG"):
-        seen(tmp_path / "light.hdr", np.dstack([noise] * 3).astype(np.float32))
     (tmp_path / "huge.pbm").write_bytes(b"P4 32768 16384\n")
     with pytest.raises(CommandError, match="too large"):
         pictures.load_picture(tmp_path / "huge.pbm")

@@ -97,9 +97,7 @@ ENDS = {130: (KeyboardInterrupt, "interrupted"), 1: ((math.nan, 0), "the loss of
 
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("code", ENDS)
-def test_a_run_that_ends_early_keeps_its_complete_epochs(
-    pretrained: Path, run: Run, monkeypatch: MonkeyPatch, code: int, epoch: int
-) -> None:
+def test_an_early_end_keeps_epochs(pretrained: Path, run: Run, monkeypatch: MonkeyPatch, code: int, epoch: int) -> None:
     folder, old, evaluate, (end, line) = pretrained.parent, pretrained.read_bytes(), train.evaluate, ENDS[code]
     answers = [*[DEFAULT] * (epoch - 1), end, *[DEFAULT] * 9]
     monkeypatch.setattr(train, "evaluate", Mock(wraps=evaluate, side_effect=answers))
@@ -117,9 +115,7 @@ def test_a_run_that_ends_early_keeps_its_complete_epochs(
     assert evaluate(model, validation)[0] == pytest.approx(saved["history"]["val_loss"][1])
 
 
-def test_a_full_disk_and_ctrl_c_while_saving_keep_the_old_model(
-    pretrained: Path, run: Run, monkeypatch: MonkeyPatch
-) -> None:
+def test_a_full_disk_and_ctrl_c_keep_the_old_model(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
     old, ends = pretrained.read_bytes(), {1: f"{pretrained}: No space left", 130: "interrupted"}
     monkeypatch.setattr(command_line.os, "fsync", Mock(side_effect=[OSError(28, "No space left"), KeyboardInterrupt]))
     for code, line in ends.items():
