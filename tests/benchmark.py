@@ -9,7 +9,6 @@ are medians of pairs. pytest does not collect this file.
 import argparse
 import gzip
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -94,12 +93,11 @@ def measure(command: list[str]) -> tuple[float, float]:
         return float(re.search(r"train the model: ([\d.]+)s", output)[1]), time.perf_counter() - start
 
 
-def row(variant: str, runs: list[tuple[float, float]], plain: list[tuple[float, float]], epochs: int) -> str:
-    """A row of the table: the runs of a variant and those of the plain loop, which took turns."""
-    seconds, whole = sorted(training / epochs for training, _ in runs), statistics.median(run[1] for run in runs)
-    ratios = np.median(np.divide(plain, runs), axis=0)
-    text = f"{statistics.median(seconds):.2f} ({seconds[0]:.2f}-{seconds[-1]:.2f})"
-    return f"| {variant} | {text} | {ratios[0]:.2f} | {ratios[1]:.2f} | {whole:.1f} |"
+def row(variant: str, runs: np.ndarray, plain: np.ndarray, epochs: int) -> str:
+    """A row of the table: the seconds, repeats x 2, of a variant and those of the plain loop, which took turns."""
+    seconds, ratios = runs[:, 0] / epochs, np.median(plain / runs, axis=0)
+    text = f"{np.median(seconds):.2f} ({seconds.min():.2f}-{seconds.max():.2f})"
+    return f"| {variant} | {text} | {ratios[0]:.2f} | {ratios[1]:.2f} | {np.median(runs[:, 1]):.1f} |"
 
 
 def main() -> None:
@@ -115,14 +113,14 @@ def main() -> None:
         return
 
     flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
-    runs: dict[str, list[tuple[float, float]]] = {variant: [] for variant in VARIANTS}
+    runs = {variant: np.zeros((args.repeats, 2)) for variant in VARIANTS}
     with tempfile.TemporaryDirectory() as root:
         unpack(Path(root))
         for repeat in range(args.repeats):
             for variant in VARIANTS:
                 print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr, flush=True)
                 command = [__file__, "--plain", root] if variant == "plain loop" else variant.split()
-                runs[variant].append(measure([*command, *flags]))
+                runs[variant][repeat] = measure([*command, *flags])
 
     print(f"\n{args.epochs} epochs, {args.repeats} repeats; {args.device}, {torch.get_num_threads()} threads; ", end="")
     print(f"torch {torch.__version__}\n\n| variant | s/epoch (min-max) | speed-up | of the whole command | seconds |")

@@ -143,4 +143,5 @@ def test_the_plain_loop_trains_and_a_command_is_measured(tmp_path: Path, monkeyp
     assert model.stat().st_size > 10_000
     script.write_text("print('[INFO] total time taken to train the model: 1.25s', flush=True)")
     assert benchmark.measure([str(script)])[0] == 1.25
-    assert "| 2.50 (2.00-3.00) | 2.00 | 3.00 | 5.5 |" in benchmark.row("new", [(4, 5), (6, 6)], [(8, 15), (12, 18)], 2)
+    runs, plain = np.array([(4, 5), (6, 6)]), np.array([(8, 15), (12, 18)])
+    assert "| 2.50 (2.00-3.00) | 2.00 | 3.00 | 5.5 |" in benchmark.row("new", runs, plain, epochs=2)

@@ -1,0 +1,251 @@
+"""People's own characters: what is seen of them in pictures of all kinds, --folder, and how images are divided."""
+
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from modules import checkpoint, kmnist
+from modules.batches import divide
+from modules.command_line import CommandError
+from modules.own import pictures
+from tests import ink
+from tests.conftest import ODD, Run, first_images, quick, read, save_picture
+
+pytestmark = pytest.mark.usefixtures("small")  # draws no plots
+PAGE = np.full((200, 240), 255, np.uint8)
+cv2.polylines(PAGE, [np.array([[60, 60], [150, 60], [90, 110], [140, 150]])], False, 0, 12)  # no turn or mirror alike
+
+
+def first(picture: np.ndarray) -> np.ndarray:
+    """The first character in a picture, 28 x 28."""
+    return pictures.find_characters(picture)[0][0]
+
+
+def seen(path: Path, picture: np.ndarray) -> np.ndarray:
+    path.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+    return first(pictures.load_picture(path))
+
+
+@pytest.mark.parametrize("kind", ink.KINDS)
+def test_ink_on_paper_is_read_nearly_as_well_as_the_originals(tmp_path: Path, kind: str) -> None:
+    images, labels = (part[:6] for part in first_images("t10k"))
+    draw, numbers = ink.KINDS[kind], np.random.RandomState(0)
+    inputs = [seen(tmp_path / "picture.jpg", draw(image, numbers)) for image in images[:, 0].numpy()]
+    right = (read([*images[:, 0], *inputs]).reshape(2, -1) == labels.numpy()).sum(1)
+    assert right[1] >= 0.8 * right[0]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 2), (2, 1), (3, 1), (1, 3), (5, 7)])
+def test_a_page_is_read_character_by_character_in_reading_order(rows: int, columns: int) -> None:
+    images, labels = (part[:35].numpy() for part in kmnist.load("t10k"))
+    clear = np.resize(np.flatnonzero(read(images[:, 0]) == labels), rows * columns)
+    characters, boxes, _ = pictures.find_characters(ink.page(images[clear, 0], rows, columns))
+    assert len(characters) == rows * columns
+    assert (read(characters) == labels[clear]).mean() >= 0.9
+    lefts, tops = np.array(boxes).T[:2]
+    assert (np.diff(lefts.reshape(rows, columns)) > 0).all()
+    assert (np.diff(tops.reshape(rows, columns).mean(1)) > 0).all()
+
+
+@pytest.mark.smoke
+def test_16_bit_and_alpha_and_grey_give_the_same_character(tmp_path: Path) -> None:
+    clear = np.dstack([np.zeros((*PAGE.shape, 3), np.uint8), 255 - PAGE])
+    variants = {
+        "deep.pgm": PAGE.astype(np.uint16) * 257,
+        "12 bits of 16.pgm": PAGE.astype(np.uint16) * 16,
+        "clear.png": clear,
+        "light.png": np.dstack([np.full((*PAGE.shape, 3), 255, np.uint8), 255 - PAGE]),
+        "deep and clear.png": clear.astype(np.uint16) * 257,
+        "negative.png": 255 - PAGE,
+        "as blue as red.png": np.where(PAGE[..., None] < 128, (250, 0, 250), (0, 150, 0)).astype(np.uint8),
+    }
+    expected = seen(tmp_path / "grey.png", PAGE).astype(int)
+    for name, picture in variants.items():
+        assert np.abs(seen(tmp_path / name, picture) - expected).mean() < 3, name
+    seen(tmp_path / "red.png", np.where(PAGE[..., None] < 128, (0, 0, 255), (255, 255, 255)).astype(np.uint8))
+    assert (pictures.load_picture(tmp_path / "red.png").min((0, 1)) == (0, 0, 255)).all()  # blue, green, red
+
+
+@pytest.mark.parametrize(("ending", "alpha"), [(".png", 0), (".png", 1), (".jpg", 0), (".tif", 0), (".webp", 1)])
+def test_pictures_are_turned_as_their_camera_was_held(tmp_path: Path, ending: str, alpha: int) -> None:
+    held = {1: PAGE, 2: PAGE[:, ::-1], 3: PAGE[::-1, ::-1], 4: PAGE[::-1], 5: PAGE.T, 6: np.rot90(PAGE)}
+    held |= {7: PAGE[::-1, ::-1].T, 8: np.rot90(PAGE, -1)}
+    upright = seen(tmp_path / "upright.png", PAGE).astype(int)
+    for orientation, grey in held.items():
+        colour = np.dstack([grey] * 3 + [255 - grey] * alpha)
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        exif[0x8298] = "odd"
+        tags = exif.tobytes()
+        if ending == ".jpg":
+            tags = tags.replace(b"\x82\x98", b"\x01\x28")  # words for a number, which Pillow reads but cannot write
+        path = tmp_path / f"held{ending}"
+        Image.fromarray(colour).save(path, exif=tags)
+        image = first(pictures.load_picture(path))
+        assert np.abs(image - upright).mean() < 8, orientation
+
+
+def test_huge_pictures_and_blank_scans_are_refused(tmp_path: Path) -> None:
+    noise = np.random.RandomState(0).uniform(size=(50, 50))
+    (tmp_path / "huge.pbm").write_bytes(b"P4 32768 16384\n")
+    with pytest.raises(CommandError, match="too large"):
+        pictures.load_picture(tmp_path / "huge.pbm")
+    with pytest.raises(CommandError, match="no ink stands out"):
+        seen(tmp_path / "scan.png", (60_000 + 40 * noise).astype(np.uint16))
+
+
+def drawn(size: int, *lines: list[tuple[int, int]], pen: int = 20) -> np.ndarray:
+    """White paper with lines, each through some points."""
+    page = np.full((size, size, 3), 255, np.uint8)
+    return cv2.polylines(page, [np.array(line) for line in lines], False, (0, 0, 0), pen)
+
+
+ONE = [(2, [(40, 100), (360, 105)]), (4, [(40, 100), (45, 370)]), (2, [(90, 90), (300, 300)], [(300, 90), (90, 300)])]
+ONE += [(20, [(90, 100), (110, 300)], [(230, 120), (240, 260)]), (20, [(80, 90), (300, 90)], [(70, 220), (320, 230)])]
+
+
+@pytest.mark.parametrize(("pen", "lines"), [(pen, lines) for pen, *lines in ONE])
+def test_a_stroke_is_a_character_and_two_are_one_as_broad_as_a_brushs(pen: int, lines: list) -> None:
+    (character,), *_ = pictures.find_characters(drawn(400, *lines, pen=pen))
+    assert character.mean() / 255 > 0.08
+
+
+def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> None:
+    page = cv2.circle(drawn(400), (200, 250), 70, (0, 0, 0), 14)
+    plain = first(page)
+    for left in (160, 240):
+        cv2.circle(page, (left, 155), 10, (0, 0, 0), -1)
+    (character,), _, remark = pictures.find_characters(page)
+    assert remark == ""
+    assert not np.array_equal(character, plain)  # the dots are in the frame
+    cv2.circle(page, (20, 20), 9, (0, 0, 0), -1)
+    assert pictures.find_characters(page)[2] == "left out: marks (1)"
+
+
+def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
+    page = drawn(600, [(60, 60), (540, 60), (60, 540), (540, 540)], pen=6)
+    (character,), _, remark = pictures.find_characters(page)
+    assert remark == ""
+    assert character[:4].any(0).all() and character[-4:].any(0).all()  # both bars of a Z
+    cv2.line(page, (0, 300), (600, 302), (120, 120, 120), 2)
+    assert pictures.find_characters(page)[2] == "left out: ruled lines"
+    cross = cv2.line(drawn(400, [(200, 60), (200, 340)], pen=30), (60, 200), (340, 200), (170, 170, 170), 30)
+    assert pictures.find_characters(cross)[2] == "left out: fainter ink"
+    page[:, :150] //= 2  # a shadow with a hard edge
+    assert pictures.find_characters(page)[2] == "left out: ruled lines, what lies beside the sheet"
+
+
+@pytest.mark.smoke
+def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: Path, run: Run) -> None:
+    digits = load_digits()
+    folder, model = tmp_path / "digits", tmp_path / "m.pth"
+    for number, (image, name) in enumerate(zip(digits.images[:500], digits.target, strict=False)):
+        large = cv2.resize(255 - image / 16 * 255, (28, 28), interpolation=cv2.INTER_CUBIC)
+        save_picture(folder / str(name) / f"{number}.png", large.clip(0, 255).astype(np.uint8))
+    flags = ["--folder", folder, "--one-cycle", "--lr", "4e-3", "--epochs", 8, "--augment", "--train-split", 0.75]
+    done = run("train.py", *quick(tmp_path, *flags))
+    assert (done.code, done.out.splitlines()[0]) == (0, f"[INFO] loading {folder}...")
+    _, saved = checkpoint.load(model)
+    assert (saved["dataset"], saved["classes"], saved["temperature"]) == ("digits", [*"0123456789"], 1)
+    assert saved["test_accuracy"] > 0.9  # all of them: 98%
+
+    jpeg = ["--output", tmp_path / "sheet.jpg"]  # a large PNG takes seconds
+    done = run("predict.py", "-m", model, "--folder", folder, "--samples", 1000, *jpeg)
+    right, count = map(int, re.search(r"\[INFO\] (\d+) of (\d+) test images are read right", done.out).groups())
+    assert right / count == pytest.approx(saved["test_accuracy"])
+    done = run("predict.py", "-m", model, "--image", folder / "3", *jpeg)
+    assert done.out.count("predicted label: 3 ") > 0.9 * (digits.target[:500] == 3).sum()
+
+
+def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, characters: Path, pretrained: Path) -> None:
+    (characters / "b").rename(characters / unicodedata.normalize("NFD", "für"))
+    deep, model = characters / "き" / "more", tmp_path / "m.pth"
+    deep.mkdir()
+    (characters / "き" / "0.png").rename(deep / f"{ODD}.PNG")
+    (characters / "loose.png").write_text("in no class")
+    shutil.copy(characters / "a a" / "1.png", characters / "き" / "copy.png")
+    save_picture(deep / ".thumbnails" / "0.png", np.eye(28))
+    save_picture(deep / "blank.png", np.full((50, 50), 255, np.uint8))
+    for number in range(11):
+        (deep / f"broken {number}.txt").write_bytes(b"no picture")
+    done = run("train.py", *quick(tmp_path, "--folder", characters))
+    lines = done.err.splitlines()
+    assert lines[0].startswith(f"train.py: warning: {deep / 'blank.png'} shows no character")
+    assert all("broken" in line and "left out" in line for line in lines[1:10])
+    assert lines[10] == "train.py: warning: 2 more files are left out"
+    assert " of 37 pictures have a remark; the first: " in lines[11]
+    assert lines[12:] == ["train.py: warning: the classes a a and き have a character in common"]
+    assert checkpoint.load(model)[1]["classes"] == ["a a", unicodedata.normalize("NFC", "für"), "き"]
+    assert re.search(r"\n +a a .* 2\n +für .* 2\n +き .* 2\n", done.out)  # a fifth of eight
+
+    done = run("predict.py", "-m", model, "--folder", characters)
+    assert (done.code, len(re.findall("ground truth label: (?:a a|für|き), ", done.out))) == (0, 6)
+    done = run("predict.py", "-m", pretrained, "--folder", characters)
+    assert (done.code, "knows the classes of KMNIST, not those of my characters: " in done.err) == (2, True)
+
+
+def test_a_few_pictures_learned_by_heart_are_not_nothing(tmp_path: Path, run: Run, characters: Path) -> None:
+    shutil.rmtree(characters / "き")
+    for number in range(5, 8):
+        (characters / "b" / f"{number}.png").unlink()
+    done = run("train.py", *quick(tmp_path, "--folder", characters, "--epochs", 40, "--train-split", 0.75))
+    assert (done.code, "learned nothing" in done.out) == (0, False)
+
+
+def test_a_picture_s_name_and_its_neighbours_do_not_change_the_part_it_is_in() -> None:
+    images = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (75, 1, 28, 28)).astype(np.uint8))
+    images[:3] = images[0]  # equal ones, of one class
+    labels = torch.tensor([0] * 50 + [1] * 20 + [2] * 5)
+
+    def second(chosen: torch.Tensor) -> set[bytes]:
+        """The images of the second part, if these are there, in this order."""
+        parts = divide(images[chosen], labels[chosen], 0.2)
+        assert sorted(parts[0] + parts[1]) == list(range(len(chosen)))
+        first, second = ({images[chosen][index].numpy().tobytes() for index in part} for part in parts)
+        assert not first & second
+        return second
+
+    everything = second(torch.arange(75))
+    assert second(torch.randperm(75)) == everything  # as after renaming files
+    assert labels[divide(images, labels, 0.2)[1]].bincount().tolist() == pytest.approx([10, 4, 1], abs=2)
+    for number in range(3, 75):
+        others = torch.cat([torch.arange(number), torch.arange(number + 1, 75)])
+        assert len(everything ^ second(others) - {images[number].numpy().tobytes()}) <= 2
+
+
+def copy_first(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.write_bytes((folder / "0.png").read_bytes())
+
+
+BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (shutil.rmtree, "has no two sub-folders"),
+    "one class": (lambda folder: [shutil.rmtree(folder / name) for name in ("a a", "b")], "has no two sub-folders"),
+    "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
+    "none is readable": (lambda folder: [os.truncate(path, 9) for path in folder.glob("b/*")], "b has 0 different"),
+    "copies": (lambda folder: copy_first(folder / "b"), "b has 1 different readable characters, not 3 or more"),
+    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "with printable names"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FOLDERS)
+def test_bad_folders_are_refused_before_any_training(tmp_path: Path, run: Run, characters: Path, kind: str) -> None:
+    change, reason = BAD_FOLDERS[kind]
+    change(characters)
+    done = run("train.py", *quick(tmp_path / "out", "--folder", characters))
+    *left_out, line = done.err.splitlines()
+    assert all("left out" in line for line in left_out)
+    assert line.startswith(f"train.py: error: {characters}")
+    assert reason in line
+    assert (done.code, done.out) == (2, f"[INFO] loading {characters}...\n")
+    assert not (tmp_path / "out").exists()
