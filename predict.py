@@ -44,14 +44,14 @@ def parse_args() -> Namespace:
     modes.add_argument("--draw", action="store_true", help="write in a window, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
     add("--output", metavar="FILE", type=Path, help="draw up to 100 on one sheet (.png, .jpg ...), open no windows")
-    add_number(parser, "--samples", int, 1, 60_000, SAMPLES, "how many test images at most")
-    add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed that chooses the test images")
+    add_number(parser, "--samples", 1, 60_000, SAMPLES, "how many test images at most")
+    add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
     add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
     args = parser.parse_args()
 
     if (args.draw and (args.layers or args.output)) or (args.image and args.folder):
-        parser.error("--draw is not allowed with --layers or --output, nor --image with --folder")
+        parser.error("--draw is not allowed with --layers or --output, and --image not with --folder")
     args.image = [file for path in args.image for file in folders.find_pictures(path)]
     if args.draw and args.folder:
         check_writable(args.folder / "drawing.png", ENDINGS)
@@ -78,10 +78,9 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
     """Print what is read in samples of the test set; returns cards for up to 100, and a heading."""
     print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
     dataset, classes, *parts = folders.load(args.folder) if args.folder else kmnist.load_all()
-    (training, truths), (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
+    (examples, kinds), (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
     if classes != saved["classes"]:
-        text = f"{args.model} knows the classes of {saved['dataset']}, not those of {dataset}"
-        raise CommandError(f"{text}: train again, or give another --folder, or none")
+        raise CommandError(f"{args.model} knows other classes than {dataset}: train again, or give the right --folder")
 
     answers = predict(model, images, saved["temperature"])
     guesses = answers.argmax(1)
@@ -105,7 +104,7 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
         shown = [draw_layers(model, image, chances, names) if args.layers else cards.enlarge(image)]
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            shown += [cards.enlarge(cards.tiled(training[truths == label][:3], 1, 255), 4) for label in (guess, truth)]
+            shown += [cards.enlarge(cards.tiled(examples[kinds == kind][:3], 1, 255), 4) for kind in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
         drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     print(f"[INFO] {heading}")

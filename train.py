@@ -42,17 +42,17 @@ def parse_args() -> Namespace:
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
     add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
-    add_number(parser, "--train-split", float, 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
+    add_number(parser, "--train-split", 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
-    add_number(parser, "--epochs", int, 1, 10_000, EPOCHS, "passes over the training images")
-    add_number(parser, "--batch-size", int, 1, 60_000, BATCH_SIZE, "images in one step")
-    add_number(parser, "--lr", float, 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
+    add_number(parser, "--epochs", 1, 10_000, EPOCHS, "passes over the training images")
+    add_number(parser, "--batch-size", 1, 60_000, BATCH_SIZE, "images in one step")
+    add_number(parser, "--lr", 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
-    add_number(parser, "--label-smoothing", float, 0, 0.99, 0.0, "share of each label spread over all classes")
-    add_number(parser, "--weight-decay", float, 0, 10, 0.0, "share of each weight taken away in a step, times the rate")
+    add_number(parser, "--label-smoothing", 0, 0.99, 0.0, "share of each label spread over all classes")
+    add_number(parser, "--weight-decay", 0, 10, 0.0, "how fast weights shrink: this times the rate, in each step")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
     add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
-    add_number(parser, "--seed", int, 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
+    add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
     check_writable(args.model, checkpoint.ENDINGS)
@@ -72,7 +72,7 @@ def split(images: torch.Tensor, labels: torch.Tensor, args: Namespace) -> list[S
 def train_epoch(
     model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: Namespace
 ) -> tuple[float, float]:
-    """Train on every image once; returns the mean loss and the accuracy of the answers given on the way."""
+    """Train on every image once; returns the mean loss and the accuracy, both measured while it learns."""
     loss_function = nn.NLLLoss()
     total_loss = correct = 0  # become tensors on the device: an .item() in the loop would make each step wait for it
     model.train()
@@ -109,8 +109,7 @@ def train(model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: 
     """Train; after each epoch, add its curves to `about` and save both. Raises CommandError if a loss is not finite."""
     # AdamW is Adam with its own weight decay; fused updates all weights in one call
     optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
-    steps = args.epochs * len(train_loader)
-    scheduler = OneCycleLR(optimizer, args.lr, steps) if args.one_cycle else None
+    scheduler = OneCycleLR(optimizer, args.lr, args.epochs * len(train_loader)) if args.one_cycle else None
     history = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
     start = time.perf_counter()
     for epoch in range(1, args.epochs + 1):
@@ -194,8 +193,7 @@ def main() -> None:
     _, about["test_accuracy"], log_probs, _ = evaluate(model, test_loader)
     confusion = report(test[1], log_probs.argmax(1), classes)
     checkpoint.save(args.model, model, **about)
-    picture = plot.draw_plot(about["history"], confusion, classes, dataset, args.plot.suffix)
-    write_whole(args.plot, picture)
+    write_whole(args.plot, plot.draw_plot(about["history"], confusion, classes, dataset, args.plot.suffix))
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
 
     guessing = (training[1].bincount().max() / len(training[1])).item()  # always the commonest class

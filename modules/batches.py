@@ -17,10 +17,10 @@ def pixels(images: torch.Tensor) -> torch.Tensor:
 
 
 class Images(TensorDataset):
-    """Images, N x C x H x W, and their labels, N."""
+    """Images, N x C x H x W, and their labels, N, which a DataLoader fetches a whole batch at a time."""
 
     def __getitems__(self, indices: list[int]) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The (image, label) pairs of a batch, which a DataLoader asks for at once (pytorch issue 106704)."""
+        """The (image, label) pairs of a batch: a DataLoader calls this where it is there (pytorch issue 106704)."""
         return list(zip(*self[indices], strict=True))
 
 

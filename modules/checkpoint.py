@@ -21,7 +21,7 @@ ENDINGS = [".pth", ".pt"]
 def save(path: Path, model: LeNet, **about: Any) -> None:
     """Write a model file, or raise OSError and leave an old one intact.
 
-    `about`: `classes`, their names in the order of the outputs; `dataset`, "KMNIST" or a folder's name; `history`, the
+    `about` holds `classes`, the names of the outputs in order; `dataset`, "KMNIST" or a folder's name; `history`, the
     curves; `settings`, the flags as text; after training `temperature`, which divides the scores, and `test_accuracy`.
     """
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}

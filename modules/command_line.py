@@ -21,10 +21,9 @@ class CommandError(Exception):
         self.code = code
 
 
-def add_number(
-    parser: ArgumentParser, flag: str, kind: type, low: float, high: float, default: float, meaning: str
-) -> None:
-    """Add a flag whose value is an int or a float from `low` to `high`, both included."""
+def add_number(parser: ArgumentParser, flag: str, low: float, high: float, default: float, meaning: str) -> None:
+    """Add a flag whose value is from `low` to `high`, both included, and an int or a float, as its default is."""
+    kind = type(default)
 
     def parse(text: str) -> float:
         value = kind(text)
@@ -32,7 +31,7 @@ def add_number(
             raise ArgumentTypeError(f"{text!r} is not from {low} to {high}")
         return value
 
-    parse.__name__ = "whole number" if kind is int else "number"  # argparse's word, where kind() raises ValueError
+    parse.__name__ = "whole number" if kind is int else "number"  # for argparse's "invalid ... value"
     parser.add_argument(flag, metavar="N", type=parse, default=default, help=f"{meaning} (default: %(default)s)")
 
 
@@ -47,7 +46,7 @@ def device(text: str) -> torch.device:
 
 
 def check_writable(path: Path, endings: list[str]) -> None:
-    """Raise CommandError unless a file with one of these endings can be written at `path`. A file there stays."""
+    """Raise CommandError unless a file with one of these endings can be written at `path`. It leaves no trace there."""
     try:
         if path.suffix.lower() not in endings:
             raise OSError(f"its name must end in {' '.join(endings)}")
@@ -60,7 +59,8 @@ def check_writable(path: Path, endings: list[str]) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, or raise OSError: a kill or a full disk at any moment leaves the old file or the new one."""
+    """Write a file, or raise OSError. A kill or a full disk at any moment leaves the old file or the new one."""
+    path = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
     temporary = path.with_name(f".{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +72,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def complain(*messages: object, kind: str = "error") -> None:
-    """Print a line on standard error about each of the first messages, and how many more there are."""
+    """Print the first messages on standard error, one line each, and how many more there are."""
     lines = [" ".join(str(message).split()) for message in messages[:MOST_COMPLAINTS]]
     if len(messages) > MOST_COMPLAINTS:
         lines.append(f"{len(messages) - MOST_COMPLAINTS} more files are left out")

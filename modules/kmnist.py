@@ -5,7 +5,7 @@ doi:10.20676/00000341, licence CC BY-SA 4.0; `data/README.md` tells more.
 """
 
 import gzip
-import zlib
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,10 @@ from modules.command_line import CommandError
 RAW = Path(__file__).parent.parent / "data" / "KMNIST" / "raw"
 CLASSES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]  # as in torchvision.datasets.KMNIST
 NAMES = ["お o", "き ki", "す su", "つ tsu", "な na", "は ha", "ま ma", "や ya", "れ re", "を wo"]  # with today's kana
+MD5 = {  # of the images and of the labels, as in torchvision.datasets.KMNIST
+    "train": ("bdb82020997e1d708af4cf47b453dcf7", "e144d726b3acfaa3e44228e80efcd344"),
+    "t10k": ("5c965bf0a639b31b8f53240b1b52f4d7", "7320c461ea6c1c855c0b718fb2a4b134"),
+}
 Labelled = tuple[torch.Tensor, torch.Tensor]  # images, N x 1 x 28 x 28, uint8, light on dark; labels, N, int64
 
 
@@ -26,14 +30,15 @@ def load_all() -> tuple[str, list[str], Labelled, Labelled]:
 
 def load(part: str) -> Labelled:
     """The images and labels of a part: "train" (60,000) or "t10k" (10,000). Raises CommandError."""
-    images, labels = unpack(f"{part}-images-idx3-ubyte.gz", 16), unpack(f"{part}-labels-idx1-ubyte.gz", 8)
+    images = unpack(f"{part}-images-idx3-ubyte.gz", MD5[part][0], header=16)
+    labels = unpack(f"{part}-labels-idx1-ubyte.gz", MD5[part][1], header=8)
     return images.view(-1, 1, 28, 28), labels.long()
 
 
-def unpack(name: str, header: int) -> torch.Tensor:
-    """The numbers in one of the four files, after its header; gzip verifies its checksum. Raises CommandError."""
-    try:
-        content = gzip.decompress((RAW / name).read_bytes())
-        return torch.tensor(np.frombuffer(content, np.uint8, offset=header))
-    except (OSError, EOFError, ValueError, zlib.error):
-        raise CommandError(f"{RAW / name} is missing or damaged: see data/README.md", code=1) from None
+def unpack(name: str, md5: str, header: int) -> torch.Tensor:
+    """The bytes of one of the four files after its header. Raises CommandError if it is not the official file."""
+    path = RAW / name
+    packed = path.read_bytes() if path.is_file() else b""
+    if hashlib.md5(packed, usedforsecurity=False).hexdigest() != md5:
+        raise CommandError(f"{path} is missing or damaged: see data/README.md", code=1)
+    return torch.tensor(np.frombuffer(gzip.decompress(packed), np.uint8, offset=header))

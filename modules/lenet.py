@@ -9,10 +9,7 @@ from torch import nn
 
 
 class LeNet(nn.Module):
-    """Two convolutions and two fully connected layers for 28 x 28 images with `numChannels` channels, 1 for grey.
-
-    The parameter names and the attribute names are the tutorial's, so that its weights load key for key.
-    """
+    """Two convolutions and two fully connected layers, named as in the tutorial, so that its weights load."""
 
     def __init__(self, numChannels: int, classes: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ def draw_plot(history: Curves, confusion: np.ndarray, classes: list[str], datase
     """
     fonts = [name for name in FONTS if name in font_manager.get_font_names()]
     # parse_math: class names may contain a $. after_reset: a personal matplotlibrc changes no plot
-    settings = {"text.parse_math": False, "legend.framealpha": 1, "font.family": fonts}
+    settings = {"text.parse_math": False, "legend.framealpha": 1, "font.family": fonts, "axes.titlesize": "medium"}
     with style.context(["ggplot", settings], after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # where no font has a character, a box is drawn
         figure = Figure((12, 7), layout="constrained")  # not pyplot's: it opens no window
@@ -43,8 +43,7 @@ def draw_curves(panel: Axes, history: Curves, quantity: str) -> None:
     epochs = np.arange(len(history["train_loss"])) + 1
     for part, line in (("train", "C0o-"), ("val", "C1o-")):
         panel.plot(epochs, history[f"{part}_{quantity}"], line, markersize=4, label=f"{part}_{quantity}")
-    panel.set_title({"loss": "Loss", "acc": "Accuracy"}[quantity], fontsize="medium")
-    panel.set_xlabel("Epoch #")
+    panel.set(title={"loss": "Loss", "acc": "Accuracy"}[quantity], xlabel="Epoch #")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     if quantity == "acc":
         panel.yaxis.set_major_formatter(PercentFormatter(1))  # with as many digits as the range needs
@@ -69,8 +68,7 @@ def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> No
         if count and not many:
             colour = "white" if mistakes[truth, guess] > mistakes.max() / 2 else "0.2"
             panel.text(guess, truth, count, ha="center", va="center", color=colour, fontsize="small")
-    panel.set_title("Test images", fontsize="medium")
-    panel.set(xlabel="read as (red: the mistakes)", ylabel="true")
+    panel.set(title="Test images", xlabel="read as (red: the mistakes)", ylabel="true")
     size, turn = ("x-small" if many else "medium"), (90 if many or max(map(len, classes)) > 5 else 0)
     panel.set_xticks(range(len(classes)), classes, fontsize=size, rotation=turn)
     panel.set_yticks(range(len(classes)), classes, fontsize=size)

@@ -102,8 +102,8 @@ def row(variant: str, runs: np.ndarray, plain: np.ndarray, epochs: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    command_line.add_number(parser, "--epochs", int, 1, 1000, 1, "of each run")
-    command_line.add_number(parser, "--repeats", int, 1, 1000, 3, "runs of each variant")
+    command_line.add_number(parser, "--epochs", 1, 1000, 1, "of each run")
+    command_line.add_number(parser, "--repeats", 1, 1000, 3, "runs of each variant")
     parser.add_argument("--device", type=command_line.device, default=command_line.DEVICE)
     for flag in ("--plain", "--model", "--plot"):  # of a single plain run
         parser.add_argument(flag, help=argparse.SUPPRESS)

@@ -3,6 +3,7 @@
 The layout is that of torchvision's ImageFolder: classes in sorted order, and pictures in deeper folders count.
 """
 
+import os
 import sys
 from itertools import combinations
 from pathlib import Path
@@ -17,15 +18,12 @@ from modules.command_line import CommandError, complain
 from modules.kmnist import Labelled
 from modules.own.pictures import find_characters, load_picture
 
-TEST_SHARE = 0.2
+TEST_SHARE = 0.2  # of each class, at least one image
 LEAST = 3  # different ones in a class: one each to train on, to validate with and to test
 
 
 def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
-    """A folder's name, its classes, images to train on and images to test, each with their labels.
-
-    The test images are a fifth of each class, at least one, chosen by `divide`. Raises CommandError.
-    """
+    """A folder's name, its classes, images to train on and to test, each with their labels. Raises CommandError."""
     classes = find_classes(folder)
     files = [(name, path) for name, deeper in classes.items() for path in find_pictures(deeper)]
     characters: dict[str, list[np.ndarray]] = {name: [] for name in classes}
@@ -36,7 +34,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
         except CommandError as error:
             faults.append(f"{path} {error}; it is left out")
             continue
-        characters[name] += [*found]
+        characters[name].extend(found)
         remarks += [f"{path}: {remark}"] * bool(remark)
     complain(*faults, kind="warning")
     if remarks:
@@ -45,7 +43,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
     different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
     for name, images in different.items():
         if len(images) < LEAST:
-            raise CommandError(f"{classes[name]} has {len(images)} different readable characters, not {LEAST} or more")
+            raise CommandError(f"{classes[name]} has {len(images)} different readable characters, and needs {LEAST}")
     for name, other in combinations(classes, 2):
         if different[name] & different[other]:
             complain(f"the classes {name} and {other} have a character in common", kind="warning")
@@ -59,19 +57,21 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
 
 def find_classes(folder: Path) -> dict[str, Path]:
     """The sub-folder of each class, in the order of their names. Raises CommandError."""
-    # macOS may store e and ´ for é, which NFC makes one
-    classes = {normalize("NFC", path.name): path for path in folder.glob("[!.]*") if path.is_dir()}
-    if len(classes) < 2 or not all(map(str.isprintable, classes)):
-        raise CommandError(f"{folder} has no two sub-folders, one for each class, all with printable names")
+    paths = [path for path in folder.glob("[!.]*") if path.is_dir()]
+    classes = {normalize("NFC", path.name): path for path in paths}  # macOS may store é as e and ´
+    if len(classes) < max(2, len(paths)) or not all(map(str.isprintable, classes)):
+        raise CommandError(f"{folder} must have two or more sub-folders, one for each class, with printable names")
     return dict(sorted(classes.items()))
 
 
 def find_pictures(path: Path) -> list[Path]:
     """All files in a folder and in deeper ones, without hidden ones, sorted by path; for a file, only that file."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return [path]
-    below = [(file, file.relative_to(path).parts) for file in path.rglob("*") if not file.is_dir()]
-    files = sorted(file for file, parts in below if "." not in [part[0] for part in parts])
+    files: list[Path] = []
+    for folder, deeper, names in os.walk(path, onerror=lambda error: complain(error, kind="warning")):
+        deeper[:] = [name for name in deeper if name[0] != "."]  # thumbnails, checkpoints of notebooks
+        files += [Path(folder, name) for name in names if name[0] != "."]
     if not files:
         raise CommandError(f"{path} has no pictures in it")
-    return files
+    return sorted(files)

@@ -17,10 +17,7 @@ MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words.
-
-    The picture is enlarged or reduced to LEAST_SIZE to WORKING_SIZE pixels.
-    """
+    """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
     small = max(picture.shape[:2]) < LEAST_SIZE  # too small for more than one character
     picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
     whole = np.zeros(picture.shape[:2], np.uint8)

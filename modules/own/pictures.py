@@ -56,7 +56,7 @@ def load_picture(path: Path) -> np.ndarray:
         raise CommandError(f"cannot be read ({getattr(error, 'strerror', None) or usual})") from None
 
 
-def find_characters(picture: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray], str]:
+def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], str]:
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
     Returns each as 28 x 28, uint8, light on dark; its left, top, width and height as shares of the picture's longer

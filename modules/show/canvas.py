@@ -28,7 +28,7 @@ def run(classify: Callable, names: list[str], sure: float, beside: Path, folder:
     """
     strokes: list[Stroke] = []
     pen: Stroke = []
-    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed
+    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
 
@@ -38,6 +38,7 @@ def run(classify: Callable, names: list[str], sure: float, beside: Path, folder:
             pen = [(x, y)]
             if x < PAPER:
                 strokes.append(pen)
+                filed.clear()
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
@@ -61,14 +62,15 @@ def run(classify: Callable, names: list[str], sure: float, beside: Path, folder:
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
             note = f"{path} is removed"
         elif key == "enter" and strokes:
-            note = f"saved as {save(sheet, beside, 'drawing-')}"
+            _, note = save(sheet, beside, "drawing-")
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
             if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
             else:
-                filed[:] = [(save(sheet, folder / key), strokes.copy())]
-                note = f"saved as {filed[0][0]}"
-                strokes.clear()
+                path, note = save(sheet, folder / key)
+                if path.exists():
+                    filed[:] = [(path, strokes.copy())]
+                    strokes.clear()
         shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
         sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
         seen, remark = look_at(sheet)
@@ -117,11 +119,14 @@ def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: 
     return panel
 
 
-def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> Path:
-    """Write a drawing under the first free number, and return its path. Raises OSError."""
+def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> tuple[Path, str]:
+    """Write a drawing under the first free number, and return its path and a line about it."""
     number = 1
     while (path := folder / f"{prefix}{number}.png").exists():
         number += 1
-    write_whole(path, encode(sheet, ".png"))
+    try:
+        write_whole(path, encode(sheet, ".png"))
+    except OSError as error:
+        return path, f"not saved: {path}: {error.strerror}"
     print(f"[INFO] drawing saved as {path}")
-    return path
+    return path, f"saved as {path}"

@@ -32,12 +32,12 @@ def bordered(picture: np.ndarray, top: int, bottom: int, left: int, right: int) 
 
 
 def enlarge(image: np.ndarray, factor: int = 12) -> np.ndarray:
-    """A grey image, H x W, in colour, each pixel a crisp square of `factor` pixels."""
+    """A grey image, H x W, in three channels, each pixel a crisp square, `factor` pixels wide."""
     return cv2.cvtColor(np.kron(image, np.ones((factor, factor), np.uint8)), cv2.COLOR_GRAY2BGR)
 
 
 def tiled(images: np.ndarray, columns: int, gap: float) -> np.ndarray:
-    """Images, N x H x W, side by side in rows, with lines of the shade `gap` between them."""
+    """Images, N x H x W, side by side in rows, with a line of the shade `gap` below and right of each."""
     padded = np.pad(images, ((0, -len(images) % columns), (0, 1), (0, 1)), constant_values=gap)
     return np.vstack([np.hstack(padded[start : start + columns]) for start in range(0, len(padded), columns)])
 
