@@ -144,10 +144,10 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
     pty, out, shown = pytest.importorskip("pty"), tmp_path / "out", bytearray()
 
     def read(terminal: int) -> bytes:
-        before = b"EPOCH: 3/" in shown
-        shown.extend(chunk := os.read(terminal, 1 << 16))
-        if b"EPOCH: 3/" in shown and not before:
+        chunk = os.read(terminal, 1 << 16)
+        if b"EPOCH: 3/" in shown + chunk and b"EPOCH: 3/" not in shown:
             os.write(terminal, b"\x03")
+        shown.extend(chunk)
         return chunk
 
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # there need not be a LaTeX

@@ -127,13 +127,14 @@ def test_writing_in_the_window_and_filing_what_is_written(screen: None, pretrain
     assert sorted(folder.rglob("*.png")) == files
     act("key", "BackSpace")
     wait_for(lambda view: not blank(view))  # the drawing is back
-    act("key", "BackSpace")
+    act("key", "a")
+    write(LINE, lambda view: not blank(view))
+    act("key", "BackSpace", "key", "BackSpace", "key", "b")  # takes no file back now, and files no blank sheet
     wait_for(blank)
-    act("key", "BackSpace", "key", "b")  # only the last file can be taken back, and a blank sheet files nothing
     act("mousemove", "--window", "%1", 150, 150, "mousedown", 1)
     process.send_signal(signal.SIGINT)  # Ctrl-C, in the middle of a stroke
     assert process.wait(PATIENCE) == 130
-    assert sorted(folder.rglob("*.*")) == files[1:]
+    assert sorted(folder.rglob("*.*")) == [*files[1:], folder / "a" / "3.png"]
     assert "drawing-1.png: predicted label: " in run("predict.py", "-m", pretrained, "--image", drawing).out
 
 
