@@ -34,6 +34,8 @@ def save(path: Path, model: LeNet, **about: Any) -> None:
 def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote. Raises CommandError."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError  # a pipe would be waited for
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch does not verify the checksums
         saved = torch.load(path, map_location="cpu", weights_only=True)

@@ -171,7 +171,6 @@ def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, chara
     deep, model = characters / "き" / "more", tmp_path / "m.pth"
     deep.mkdir()
     (characters / "き" / "0.png").rename(deep / f"{ODD}.PNG")
-    (characters / "loose.png").write_text("in no class")
     shutil.copy(characters / "a a" / "1.png", characters / "き" / "copy.png")
     save_picture(deep / ".thumbnails" / "0.png", np.eye(28))
     save_picture(deep / "blank.png", np.full((50, 50), 255, np.uint8))

@@ -205,7 +205,7 @@ def test_layers_show_where_the_network_responds(panels: tuple) -> None:
 
 def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) -> None:
     model = LeNet(1, 49).eval()
-    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding=2), nn.Conv2d(40, 60, 7), nn.Tanh()
+    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding="same"), nn.Conv2d(40, 60, 7), nn.Tanh()
     layers.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
     texts = "\n".join(panels[1])
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])

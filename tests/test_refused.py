@@ -30,6 +30,7 @@ def changed(**changes: object) -> Callable[[Path], None]:
 
 BAD_FILES: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
+    "a pipe": lambda path: path.with_name("pipe").rename(path),
     "no zip": lambda path: path.write_text("text"),
     "first half": lambda path: os.truncate(path, 800_000),
     "a changed byte": lambda path: path.write_bytes(path.read_bytes().replace(b"KMNIST", b"KMNISS")),
@@ -45,12 +46,13 @@ BAD_FILES: dict[str, Callable[[Path], object]] = {
 def test_a_bad_model_file_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, kind: str) -> None:
     path = tmp_path / "model.pth"
     checkpoint.save(path, LeNet(1, 10), **ABOUT)
+    getattr(os, "mkfifo", Path.touch)(tmp_path / "pipe")  # Windows has none
     BAD_FILES[kind](path)
     monkeypatch.chdir(tmp_path)
     done = run("predict.py", "--model", path)
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert re.search(r"error: .*model\.pth (cannot be used \(|does not fit modules/lenet\.py: size mismatch)", done.err)
-    assert {*tmp_path.iterdir()} <= {path}
+    assert {*tmp_path.iterdir()} <= {path, tmp_path / "pipe"}
 
 
 def test_models_of_another_network_are_refused(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch) -> None:

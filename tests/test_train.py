@@ -152,7 +152,6 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
 
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # there need not be a LaTeX
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
-    monkeypatch.setenv("MPLBACKEND", "module://gone")
     flags = quick(out, "--folder", characters, "--epochs", 10_000)
     shell = ["sh", "-c", 'stty rows 24 cols 100; exec "$@"', "sh"]
     status = pty.spawn([*shell, sys.executable, *map(str, [ROOT / "train.py", *flags])], read)

@@ -94,12 +94,12 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
 def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
     """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
     try:
-        characters, *_ = find_characters(sheet)
+        characters, _, remark = find_characters(sheet)
     except CommandError:
         return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left"
     if len(characters) > 1:
         return np.zeros((SIZE, SIZE), np.uint8), "more than one character: press backspace or space"
-    return characters[0], ""
+    return characters[0], remark
 
 
 def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: Path | None, note: str) -> np.ndarray:

@@ -66,10 +66,7 @@ def card(pictures: list[np.ndarray], title: str, colour: tuple[int, int, int], n
 
 
 def page(picture: np.ndarray, boxes: list, answers: np.ndarray, names: list[str], sure: float, note: str) -> np.ndarray:
-    """A card of a page of characters: each framed, with its answer beside it, in red where it is not sure.
-
-    `boxes`: left, top, width, height, as shares of the picture's longer side. `answers`: probabilities, N x classes.
-    """
+    """A card of a page, each character framed by its box from find_characters, with its answer of N x classes."""
     canvas = scaled(picture, PAGE)
     for box, chances in zip(boxes, answers, strict=True):
         left, top, width, height = (round(PAGE * length) for length in box)

@@ -29,13 +29,14 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
 
     # the brightest pixel, and the part of the image that it was computed from
     number, row, column = np.unravel_index(first.argmax(), first.shape)
-    side, width, bias = weights.shape[1], first.shape[2], model.conv1.bias[number].item()
-    image = np.pad(image, model.conv1.padding[0])
+    side, width, total = weights.shape[1], first.shape[2], sums[number, row, column]
+    image = np.pad(image, max(0, width + side - 1 - len(image)) // 2)  # as conv1 does
     patch = image[row : row + side, column : column + side]
+    products = (weights[number] * patch / 255).sum()
     lines = [
-        f"  {sums[number, row, column] - bias:.2f}   is the sum of the {patch.size} products",
-        f"{bias:+.2f}   is the filter's bias",
-        f"= {sums[number, row, column]:.2f}   is what conv1 computes",
+        f"  {products:.2f}   is the sum of the {patch.size} products",
+        f"{total - products:+.2f}   is the filter's bias",
+        f"= {total:.2f}   is what conv1 computes",
         f"= {first[number, row, column]:.2f}   is left by relu1: the pixel marked blue below",
     ]
 
