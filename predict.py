@@ -28,7 +28,7 @@ from modules.show import canvas, cards, windows
 from modules.show.layers import draw_layers
 
 SAMPLES = 10  # test images
-SURE = 0.95  # below it an answer is called unsure: 1 to 7% of test-like images, half or more of other characters
+SURE = 0.95  # below it an answer is called unsure: 1 to 7% of validation images, over half of unknown characters
 MOST_CARDS = 100  # on one sheet: as many as a person looks at
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
 
@@ -92,8 +92,7 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
         generator = np.random.RandomState(args.seed)  # with seed 42, the first ten are the tutorial's
         draws = [*generator.randint(0, len(labels), len(labels)), *generator.permutation(len(labels))]
         samples = list(dict.fromkeys(draws))[: args.samples]  # each image once
-        right = (guesses == labels)[samples].sum()
-        heading = f"{right} of {len(samples)} test images are read right"
+        heading = f"{(guesses == labels)[samples].sum()} of {len(samples)} test images are read right"
     drawn, names = [], saved["names"]
     for index in samples:
         image, chances, truth, guess = images[index], answers[index], labels[index], guesses[index]

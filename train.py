@@ -32,7 +32,7 @@ BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
-LEAST_FOR_TEMPERATURE = 500  # validation images; from fewer, a few odd ones would choose it
+LEAST_FOR_TEMPERATURE = 500  # validation images; with fewer, a few odd ones would decide it
 
 
 def parse_args() -> Namespace:
@@ -49,7 +49,7 @@ def parse_args() -> Namespace:
     add_number(parser, "--lr", 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number(parser, "--label-smoothing", 0, 0.99, 0.0, "share of each label spread over all classes")
-    add_number(parser, "--weight-decay", 0, 10, 0.0, "how fast weights shrink: this times the rate, in each step")
+    add_number(parser, "--weight-decay", 0, 10, 0.0, "how much weights shrink in each step: by this times the rate")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
     add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
@@ -90,7 +90,7 @@ def train_epoch(
         if scheduler:
             scheduler.step()
 
-        total_loss += nll.detach() * len(labels)  # detached: the sum would keep the graph of every step
+        total_loss += nll.detach() * len(labels)  # detached, or the sum would keep every step's graph
         correct += (log_probs.argmax(1) == labels).sum()
     return total_loss.item() / len(loader.dataset), correct.item() / len(loader.dataset)
 
@@ -119,7 +119,7 @@ def train(model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: 
             raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr than {args.lr:g}", code=1)
         values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
         history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
-        checkpoint.save(args.model, model, **about | {"history": history})
+        checkpoint.save(args.model, model, **{**about, "history": history})
         about["history"] = history  # only now: Ctrl-C may come before the save
 
         print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
@@ -148,7 +148,7 @@ def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) ->
     answers = {"y_true": labels.cpu().numpy(), "y_pred": predicted.cpu().numpy(), "labels": range(len(classes))}
     print(classification_report(**answers, target_names=classes, digits=4, zero_division=0))
     confusion = confusion_matrix(**answers)
-    mistakes = [(count, *cell) for cell, count in np.ndenumerate(confusion) if cell[0] != cell[1] and count]
+    mistakes = [(n, truth, guess) for (truth, guess), n in np.ndenumerate(confusion) if n and truth != guess]
     for count, truth, guess in sorted(mistakes, reverse=True)[:5]:
         print(f"[INFO] {classes[truth]} read as {classes[guess]}: {count} of {confusion[truth].sum()}")
     return confusion

@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional
 
-# each at most, either way
+# the most that changes, either way
 SHIFT = 2.0  # pixels along each axis
 ROTATION = 10.0  # degrees
 SCALE = 0.10  # of the size

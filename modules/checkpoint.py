@@ -54,7 +54,7 @@ def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
     if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, {"temperature": 1.0, **saved}  # it has none before training has ended
+    return model, {"temperature": 1.0, **saved}  # a file saved during training has none yet
 
 
 @torch.inference_mode()

@@ -1,10 +1,11 @@
-"""What both scripts share as commands: flags with bounds, files written whole, errors of one line, and exit codes."""
+"""What both scripts share: flags for numbers, files written whole or not at all, one-line errors, and exit codes."""
 
 import os
 import sys
 import tempfile
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ class CommandError(Exception):
 
 
 def add_number(parser: ArgumentParser, flag: str, low: float, high: float, default: float, meaning: str) -> None:
-    """Add a flag whose value is from `low` to `high`, both included, and an int or a float, as its default is."""
+    """Add a flag for a number from `low` to `high`, both included: an int if the default is one, else a float."""
     kind = type(default)
 
     def parse(text: str) -> float:
@@ -46,14 +47,14 @@ def device(text: str) -> torch.device:
 
 
 def check_writable(path: Path, endings: list[str]) -> None:
-    """Raise CommandError unless a file with one of these endings can be written at `path`. It leaves no trace there."""
+    """Raise CommandError unless a file with one of these endings can be written at `path`. Leaves nothing behind."""
     try:
         if path.suffix.lower() not in endings:
             raise OSError(f"its name must end in {' '.join(endings)}")
-        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-            raise OSError("it is write-protected, or no ordinary file")
-        with tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
-            pass
+        with suppress(FileNotFoundError):
+            if path.stat() and not (path.is_file() and os.access(path, os.W_OK)):
+                raise OSError("it is write-protected, or no ordinary file")
+        tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())).close()
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -72,7 +73,7 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
-        if temporary.exists():
+        with suppress(OSError):
             temporary.unlink()
 
 

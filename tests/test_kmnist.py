@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path)
 
 @pytest.mark.parametrize("name", [name for name, _ in datasets.KMNIST.resources])
 @pytest.mark.parametrize("spoil", [lambda path: os.truncate(path, 2000), Path.unlink])
-def test_bad_data_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: object) -> None:
+def test_bad_data_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: Callable) -> None:
     shutil.copytree(kmnist.RAW, tmp_path, dirs_exist_ok=True)
     spoil(tmp_path / name)
     monkeypatch.setattr(kmnist, "RAW", tmp_path)
@@ -112,10 +113,11 @@ def test_each_image_is_warped_in_its_own_way_and_anew() -> None:
     assert 0 <= warped.min() < warped.max() <= 1 + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("change", "right", "down"),
-    [({"SHIFT": 3}, (5, 11), (-3, 3)), ({"ROTATION": 10}, (7.9, 8), (-1.4, 1.4)), ({"SCALE": 0.1}, (7.3, 8.9), (0, 0))],
-)
+WARPS = [({"SHIFT": 3}, (5, 11), (-3, 3)), ({"ROTATION": 10}, (7.9, 8), (-1.4, 1.4))]
+WARPS += [({"SCALE": 0.1}, (7.3, 8.9), (0, 0)), ({"DISPLACEMENT": 3}, (5.7, 10.3), (-2.2, 2.7))]
+
+
+@pytest.mark.parametrize(("change", "right", "down"), WARPS)
 def test_a_warp_is_of_its_size_either_way(monkeypatch: MonkeyPatch, change: dict, right: tuple, down: tuple) -> None:
     torch.manual_seed(0)
     for name in ("SHIFT", "ROTATION", "SCALE", "DISPLACEMENT"):

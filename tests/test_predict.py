@@ -145,7 +145,6 @@ def test_pictures_of_any_size_end_well_and_doubtful_answers_say_so(pretrained: P
 def test_without_a_screen_there_is_no_drawing(pretrained: Path, run: Run) -> None:
     line = "predict.py: error: --draw opens a window, and there is no screen for it\n"
     assert run("predict.py", "-m", pretrained, "--draw") == (1, "", line)
-    assert run("predict.py", "-m", "").code == 2
 
 
 @pytest.mark.smoke
@@ -167,6 +166,9 @@ def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
         assert canvas[5:50, 14:-5].any()
         canvas[2:56, 10:-2] = 0  # OpenCV 4's pen is round
         assert not canvas.any()
+    for ending in predict.ENDINGS:
+        blue = cards.encode(np.full((9, 9, 3), (255, 0, 0), np.uint8), ending.upper())
+        assert np.abs(np.asarray(Image.open(io.BytesIO(blue)).convert("RGB"), int) - (0, 0, 255)).max() < 9
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (36, 4)])
@@ -175,10 +177,7 @@ def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int
     sheet = cards.sheet([cards.card([picture], "き ki 99.0%", cards.GREEN) for picture in pictures], "heading")
     shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
     assert (shades[10 : 10 + count] > 100 * 100 * width).all()
-    assert count < 10 or 0.9 < sheet.shape[1] / sheet.shape[0] < 2
-    for ending in predict.ENDINGS:
-        blue = cards.encode(np.full((9, 9, 3), (255, 0, 0), np.uint8), ending.upper())
-        assert np.abs(np.asarray(Image.open(io.BytesIO(blue)).convert("RGB"), int) - (0, 0, 255)).max() < 9
+    assert 0.5 < sheet.shape[1] / sheet.shape[0] < 2.5
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int]:
     parts, pen, left_out = find_parts(mask)
     y, x = np.nonzero(parts)
     areas = np.bincount(parts[y, x])[1:]
-    corners = np.full((len(areas), 4), max(parts.shape))  # of each part: left, top, -right, -bottom
+    corners = np.full((len(areas), 4), max(parts.shape))  # left, top, -right, -bottom: the least is outermost
     np.minimum.at(corners, parts[y, x] - 1, np.stack([x, y, -x - 1, -y - 1], axis=1))
     groups = np.arange(len(areas))  # the group of each part
     while True:  # join any two groups that are nearest to each other, until no two are near enough

@@ -19,7 +19,7 @@ from modules.kmnist import Labelled
 from modules.own.pictures import find_characters, load_picture
 
 TEST_SHARE = 0.2  # of each class, at least one image
-LEAST = 3  # different ones in a class: one each to train on, to validate with and to test
+LEAST = 3  # different images in a class: one each for training, validation and test
 
 
 def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
@@ -35,7 +35,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
             faults.append(f"{path} {error}; it is left out")
             continue
         characters[name].extend(found)
-        remarks += [f"{path}: {remark}"] * bool(remark)
+        remarks += [f"{path}: {remark}"] if remark else []
     complain(*faults, kind="warning")
     if remarks:
         complain(f"{len(remarks)} of {len(files)} pictures have a remark; the first: {remarks[0]}", kind="warning")
@@ -43,7 +43,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
     different = {name: {image.tobytes() for image in images} for name, images in characters.items()}
     for name, images in different.items():
         if len(images) < LEAST:
-            raise CommandError(f"{classes[name]} has {len(images)} different readable characters, and needs {LEAST}")
+            raise CommandError(f"{classes[name]} has {len(images)} different readable characters: it needs {LEAST}")
     for name, other in combinations(classes, 2):
         if different[name] & different[other]:
             complain(f"the classes {name} and {other} have a character in common", kind="warning")
@@ -60,7 +60,7 @@ def find_classes(folder: Path) -> dict[str, Path]:
     paths = [path for path in folder.glob("[!.]*") if path.is_dir()]
     classes = {normalize("NFC", path.name): path for path in paths}  # macOS may store é as e and ´
     if len(classes) < max(2, len(paths)) or not all(map(str.isprintable, classes)):
-        raise CommandError(f"{folder} must have two or more sub-folders, one for each class, with printable names")
+        raise CommandError(f"{folder} must have two or more sub-folders, with different, printable names: the classes")
     return dict(sorted(classes.items()))
 
 

@@ -27,7 +27,8 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
     ink = cv2.subtract(blank_sheet(channel), channel)
     whole[there] = ink if small else without_rules(ink)
-    return whole, ["ruled lines"] * bool((whole[there] != ink).any()) + ["what lies beside the sheet"] * cut
+    removed = ["ruled lines"] if (whole[there] != ink).any() else []
+    return whole, [*removed, "what lies beside the sheet"] if cut else removed
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:

@@ -20,8 +20,8 @@ KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
-def run(classify: Callable, names: list[str], sure: float, beside: Path, folder: Path | None) -> None:
-    """Open the window; return when it is closed. Enter saves a drawing in the folder `beside`.
+def run(classify: Callable, names: list[str], sure: float, drawings: Path, folder: Path | None) -> None:
+    """Open the window; return when it is closed. Enter saves a drawing in the folder `drawings`.
 
     `classify` maps images, N x 28 x 28, uint8, to the probabilities of the classes `names`; below `sure` it is unsure.
     With a `folder`, a letter or digit key files the drawing there, in the class of that name.
@@ -62,7 +62,7 @@ def run(classify: Callable, names: list[str], sure: float, beside: Path, folder:
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
             note = f"{path} is removed"
         elif key == "enter" and strokes:
-            _, note = save(sheet, beside, "drawing-")
+            _, note = save(sheet, drawings, "drawing-")
         elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
             if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
                 note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
@@ -108,7 +108,7 @@ def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: 
     panel[:, :2] = GREY
     write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
     panel[46:242, 20:216] = enlarge(seen, 7)
-    for line, text in enumerate(KEYS + ["letter, digit: file it"] * bool(folder)):
+    for line, text in enumerate([*KEYS, "letter, digit: file it"] if folder else KEYS):
         write(panel, text, (226, 66 + 34 * line), 17, BLACK)
     panel[250:530, 20:] = bars(chances, names, PANEL - 20, 280)
     if folder:

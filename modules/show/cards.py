@@ -91,5 +91,5 @@ def sheet(drawn: list[np.ndarray], heading: str) -> np.ndarray:
 
 def encode(picture: np.ndarray, ending: str) -> bytes:
     """The bytes of a picture file: H x W x 3, uint8, in OpenCV's order of colours, and its ending ".png", ".jpg" ..."""
-    small = [cv2.IMWRITE_PNG_COMPRESSION, 6] * (ending.lower() == ".png")  # a quarter of the usual size
-    return cv2.imencode(ending, picture, small)[1].tobytes()
+    flags = [cv2.IMWRITE_PNG_COMPRESSION, 6] if ending.lower() == ".png" else []  # makes smaller files
+    return cv2.imencode(ending, picture, flags)[1].tobytes()

@@ -62,7 +62,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     title = f"conv1: filters 1 to {len(weights)} of {len(sums)}. White weights want ink, black ones paper."
     draw("filters", tiled(weights, FILTERS, np.nan), title, "gray", -largest, largest)
     title = f"conv1, relu1: below each filter its map, {width} x {width}, bright where the image fits the filter."
-    draw("conv1", tiled(first.clip(0) ** 0.5, FILTERS, np.nan), title, "inferno", 0, None)
+    draw("conv1", tiled(first.clip(0) ** 0.5, FILTERS, np.nan), title, "inferno", 0, None)  # the root: faint ones show
     title = f"maxpool1, conv2, relu2: maps of {len(second[0])} x {len(second[0])}, each from all maps of conv1."
     draw("conv2", tiled(second.clip(0) ** 0.5, MAPS // 2, np.nan), title, "inferno", 0, None)
     mark("image", column, row, side)
