@@ -49,7 +49,7 @@ def parse_args() -> Namespace:
     add_number(parser, "--lr", 1e-8, 1e8, INIT_LR, "Adam's learning rate, with --one-cycle the highest")
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number(parser, "--label-smoothing", 0, 0.99, 0.0, "share of each label spread over all classes")
-    add_number(parser, "--weight-decay", 0, 10, 0.0, "how much weights shrink in each step: by this times the rate")
+    add_number(parser, "--weight-decay", 0, 10, 0.0, "each step shrinks each weight by this times the learning rate")
     add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
     add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")

@@ -35,7 +35,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     products = (weights[number] * patch / 255).sum()
     lines = [
         f"  {products:.2f}   is the sum of the {patch.size} products",
-        f"{total - products:+.2f}   is the filter's bias",
+        f"{round(float(total - products), 2) + 0:+.2f}   is the filter's bias",
         f"= {total:.2f}   is what conv1 computes",
         f"= {first[number, row, column]:.2f}   is left by relu1: the pixel marked blue below",
     ]
@@ -66,6 +66,7 @@ def draw_layers(model: LeNet, image: np.ndarray, probabilities: np.ndarray, name
     title = f"maxpool1, conv2, relu2: maps of {len(second[0])} x {len(second[0])}, each from all maps of conv1."
     draw("conv2", tiled(second.clip(0) ** 0.5, MAPS // 2, np.nan), title, "inferno", 0, None)
     mark("image", column, row, side)
+    mark("patch", 0, 0, side)
     mark("filters", number * (side + 1), 0, side)
     mark("conv1", number * (width + 1) + column - 1, row - 1, 3)
     title = "maxpool2, fc1, relu3, fc2: the scores. Temperature and softmax make them probabilities:"
