@@ -226,7 +226,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: [os.truncate(path, 9) for path in folder.glob("b/*")], "b has 0 different"),
     "copies": (lambda folder: [shutil.copy(folder / "b/0.png", folder / f"b/{n}.png") for n in range(1, 8)], "b has 1"),
-    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "with different, printable names"),
+    "an odd name": (lambda folder: (folder / "b\u200b").mkdir(), "with different printable names"),
 }
 
 

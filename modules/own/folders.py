@@ -60,7 +60,7 @@ def find_classes(folder: Path) -> dict[str, Path]:
     paths = [path for path in folder.glob("[!.]*") if path.is_dir()]
     classes = {normalize("NFC", path.name): path for path in paths}  # macOS may store é as e and ´
     if len(classes) < max(2, len(paths)) or not all(map(str.isprintable, classes)):
-        raise CommandError(f"{folder} must have two or more sub-folders, with different, printable names: the classes")
+        raise CommandError(f"{folder} must have two or more sub-folders, one per class, with different printable names")
     return dict(sorted(classes.items()))
 
 
