@@ -45,16 +45,21 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     assert min(cv2.imread(str(target)).shape[:2]) > 2 * cards.PICTURE
 
 
-@pytest.fixture
-def drawn(monkeypatch: MonkeyPatch) -> list[tuple]:
-    """What each card shows: its pictures, title, colour and note."""
-    shown, card = [], cards.card
-    monkeypatch.setattr(cards, "card", lambda *args: shown.append((*args, "")[:4]) or card(*args))
-    return shown
+def record(monkeypatch: MonkeyPatch, owner: object, name: str) -> list[tuple]:
+    """The arguments of all calls of a function, which works as before."""
+    function, calls = getattr(owner, name), []
+
+    def recorded(*args: object, **more: object) -> object:
+        calls.append(args)
+        return function(*args, **more)
+
+    monkeypatch.setattr(owner, name, recorded)
+    return calls
 
 
 @pytest.mark.usefixtures("small")
-def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
+def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
+    drawn = record(monkeypatch, cards, "card")
     model, _ = checkpoint.load(pretrained)
     checkpoint.save(pretrained, model, classes=kmnist.CLASSES, dataset="KMNIST", temperature=3.0)
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
@@ -77,7 +82,8 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, drawn
 
 @pytest.mark.smoke
 @pytest.mark.usefixtures("small")
-def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
+def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
+    drawn = record(monkeypatch, cards, "card")
     model, saved = checkpoint.load(pretrained)
     images, labels = kmnist.load("t10k")
     answers = predict.predict(model, images[:, 0].numpy(), saved["temperature"])
@@ -92,7 +98,8 @@ def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, drawn:
     assert [colour for _, _, colour, _ in drawn] == [cards.RED] * (len(wrong) + 1)
 
 
-def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, drawn: list[tuple]) -> None:
+def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
+    drawn = record(monkeypatch, cards, "card")
     folder = pretrained.parent
     good = [folder / f"つ{ODD}.png", folder / "page.jpg"]
     save_picture(good[0], RING)
@@ -180,36 +187,29 @@ def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int
     assert 0.5 < sheet.shape[1] / sheet.shape[0] < 2.5
 
 
-@pytest.fixture
-def panels(monkeypatch: MonkeyPatch) -> tuple[list[np.ndarray], list[str]]:
-    """The pictures and the texts of a Matplotlib figure."""
-    pictures, texts, imshow, write = [], [], Axes.imshow, Text.set_text
-    monkeypatch.setattr(Axes, "imshow", lambda *args, **more: pictures.append(args[1]) or imshow(*args, **more))
-    monkeypatch.setattr(Text, "set_text", lambda self, text: texts.append(str(text)) or write(self, text))
-    return pictures, texts
-
-
 @pytest.mark.smoke
-def test_layers_show_where_the_network_responds(panels: tuple) -> None:
+def test_layers_show_where_the_network_responds(monkeypatch: MonkeyPatch) -> None:
     """With a filter that hands its middle pixel on, a map of conv1 is the image itself, two pixels cut off."""
     model, chances, names = LeNet(1, 2).eval(), np.full(2, 0.5), ["one", "two"]
     nn.init.zeros_(model.conv1.weight)
     nn.init.zeros_(model.conv1.bias)
     nn.init.ones_(model.conv1.weight[19, 0, 2, 2].detach())
+    pictures = record(monkeypatch, Axes, "imshow")
     drawn = layers.draw_layers(model, STROKE, chances, names)
-    assert np.array_equal(panels[0][4][:24, 19 * 25 :][:, :24], STROKE[2:-2, 2:-2] / 255)
+    assert np.array_equal(pictures[4][1][:24, 19 * 25 :][:, :24], STROKE[2:-2, 2:-2] / 255)
     assert (drawn == (255, 144, 30)).all(2).sum() > 500  # the blue marks
     assert layers.draw_layers(model, np.zeros_like(STROKE), chances, names).shape == drawn.shape
 
 
-def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) -> None:
+def test_layers_of_another_network_and_the_step_that_is_computed(monkeypatch: MonkeyPatch) -> None:
     model = LeNet(1, 49).eval()
     model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding="same"), nn.Conv2d(40, 60, 7), nn.Tanh()
+    pictures, texts = record(monkeypatch, Axes, "imshow"), record(monkeypatch, Text, "set_text")
     layers.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
-    texts = "\n".join(panels[1])
+    texts = "\n".join(str(text) for _, text in texts)
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
     assert products + bias == pytest.approx(total, abs=0.02)
-    patch = torch.from_numpy(panels[0][1]) / 255
+    patch = torch.from_numpy(pictures[1][1]) / 255
     assert (model.conv1.weight[:20, 0] * patch).sum((1, 2)).sub(products).abs().min() < 0.006
     image = torch.from_numpy(STROKE)[None, None] / 255
     assert model.relu1(model.conv1(image))[0, :20].max().item() == pytest.approx(value, abs=0.006)
@@ -219,8 +219,7 @@ def test_layers_of_another_network_and_the_step_that_is_computed(panels: tuple) 
 @pytest.mark.filterwarnings("error")  # a character that no font has is one
 @pytest.mark.parametrize(("count", "mistakes", "rate"), [(2, 1, 1e-3), (10, 0, 2e-3), (49, 40, 2e-3)])
 def test_the_plot_can_be_read(monkeypatch: MonkeyPatch, count: int, mistakes: int, rate: float) -> None:
-    figures, savefig = [], Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda *args, **more: figures.append(args[0]) or savefig(*args, **more))
+    saved = record(monkeypatch, Figure, "savefig")
     classes = [f"{number} か $ \u037f and a long name" for number in range(count)]
     confusion = 100 * np.eye(count, dtype=int)
     confusion[0] += np.arange(count) * mistakes
@@ -228,7 +227,8 @@ def test_the_plot_can_be_read(monkeypatch: MonkeyPatch, count: int, mistakes: in
     history["lr"] = [1e-3, rate]
     assert plot.draw_plot(history, confusion, classes, "か" * 99, ".PDF").startswith(b"%PDF")
 
-    panels = {panel.get_title() or panel.get_ylabel(): panel for panel in figures[0].axes}
+    figure = saved[0][0]
+    panels = {panel.get_title() or panel.get_ylabel(): panel for panel in figure.axes}
     assert ("learning rate (dashed)" in panels) == (rate > 1e-3)  # where it changes
     for title, name in (("Loss", "loss"), ("Accuracy", "acc")):
         curves = {line.get_label(): [*line.get_ydata()] for line in panels[title].lines}
@@ -236,7 +236,7 @@ def test_the_plot_can_be_read(monkeypatch: MonkeyPatch, count: int, mistakes: in
         assert curves[f"val_{name}"] == history[f"val_{name}"]
         assert all(tick == int(tick) for tick in panels[title].get_xticks())
     assert "lowest val_loss: epoch 1" in {line.get_label() for line in panels["Loss"].lines}
-    assert len(figures[0].get_suptitle()) < 80
+    assert len(figure.get_suptitle()) < 80
 
     matrix = panels["Test images"]
     assert len(matrix.texts) == (np.count_nonzero(confusion) if count <= plot.MOST_COUNTS else 0)
