@@ -22,10 +22,10 @@ from modules import checkpoint, kmnist
 from modules.batches import EVALUATION_BATCH, pixels
 from modules.command_line import DEVICE, CommandError, add_number, check_writable, complain, device, run, write_whole
 from modules.lenet import LeNet
-from modules.own import folders
-from modules.own.pictures import find_characters, load_picture
-from modules.show import canvas, cards, windows
-from modules.show.layers import draw_layers
+from modules.handwriting import folders
+from modules.handwriting.pictures import find_characters, load_picture
+from modules.display import annotations, canvas, screen
+from modules.display.feature_maps import draw_layers
 
 SAMPLES = 10  # test images
 SURE = 0.95  # below it an answer is called unsure: 1 to 7% of validation images, over half of unknown characters
@@ -55,7 +55,7 @@ def parse_args() -> Namespace:
     args.image = [file for path in args.image for file in folders.find_pictures(path)]
     if args.draw and args.folder:
         check_writable(args.folder / "drawing.png", ENDINGS)
-    if not args.output and not windows.has_screen():
+    if not args.output and not screen.has_screen():
         if args.draw:
             raise CommandError("--draw opens a window, and there is no screen for it", code=1)
         args.output = args.model.parent / f"{args.model.stem}-predictions.png"
@@ -99,13 +99,13 @@ def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
         print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
         if len(drawn) == MOST_CARDS:
             continue
-        colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {names[truth]}")
-        shown = [draw_layers(model, image, chances, names) if args.layers else cards.enlarge(image)]
+        colour, note = (annotations.GREEN, "") if truth == guess else (annotations.RED, f"true: {names[truth]}")
+        shown = [draw_layers(model, image, chances, names) if args.layers else annotations.enlarge(image)]
         if args.mistakes and not args.layers:
             # three training images of the class that was read, and three of the true one
-            shown += [cards.enlarge(cards.tiled(examples[kinds == kind][:3], 1, 255), 4) for kind in (guess, truth)]
+            shown += [annotations.enlarge(annotations.tiled(examples[kinds == kind][:3], 1, 255), 4) for kind in (guess, truth)]
             note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
-        drawn.append(cards.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
+        drawn.append(annotations.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
     print(f"[INFO] {heading}")
     return drawn, f"{dataset}: {heading}"
 
@@ -131,13 +131,13 @@ def classify_pictures(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
             continue
         note = "; ".join(filter(None, [str(path), remark]))
         if several:
-            drawn.append(cards.page(picture, boxes, answers, names, SURE, note))
+            drawn.append(annotations.page(picture, boxes, answers, names, SURE, note))
             continue
         image, chances = characters[0], answers[0]
-        pair = [cards.scaled(picture, cards.PICTURE), cards.enlarge(image)]
+        pair = [annotations.scaled(picture, annotations.PICTURE), annotations.enlarge(image)]
         shown = [draw_layers(model, image, chances, names)] if args.layers else pair
-        colour = cards.BLACK if chances.max() > SURE else cards.RED
-        drawn.append(cards.card(shown, f"{names[chances.argmax()]} {chances.max():.1%}", colour, note))
+        colour = annotations.BLACK if chances.max() > SURE else annotations.RED
+        drawn.append(annotations.card(shown, f"{names[chances.argmax()]} {chances.max():.1%}", colour, note))
     complain(*faults)
     return drawn, faults
 
@@ -167,11 +167,11 @@ def main() -> None:
     else:
         drawn, heading = classify_test_set(args, model, saved)
     if args.output and drawn:
-        write_whole(args.output, cards.encode(cards.sheet(drawn, heading), args.output.suffix))
+        write_whole(args.output, annotations.encode(annotations.sheet(drawn, heading), args.output.suffix))
         what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"
         print(f"[INFO] {what} drawn on {args.output}")
     elif drawn:
-        windows.show(drawn)
+        screen.show(drawn)
     if faults:
         sys.exit(2)
 

@@ -25,7 +25,7 @@ from modules.augment import warp
 from modules.batches import EVALUATION_BATCH, Images, divide, pixels
 from modules.command_line import DEVICE, CommandError, add_number, check_writable, device, run, write_whole
 from modules.lenet import LeNet
-from modules.own import folders
+from modules.handwriting import folders
 
 INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weight
 BATCH_SIZE = 64  # images in one step

@@ -11,7 +11,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from modules import kmnist
-from modules.show import cards
+from modules.display import annotations
 from tests import ink
 
 DOCS = Path(__file__).parent
@@ -24,18 +24,18 @@ def draw_classes() -> np.ndarray:
     canvas = np.full((10 * (SIZE + GAP) + GAP, 150 + EXAMPLES * (SIZE + GAP), 3), 255, np.uint8)
     for number, name in enumerate(kmnist.NAMES):
         top = GAP + number * (SIZE + GAP)
-        cards.write(canvas, name.replace(" ", "  "), (16, top + 54), 36, cards.BLACK)
+        annotations.write(canvas, name.replace(" ", "  "), (16, top + 54), 36, annotations.BLACK)
         for place, image in enumerate(images[labels == number][:EXAMPLES, 0].numpy()):
             left = 150 + place * (SIZE + GAP)
-            canvas[top : top + SIZE, left : left + SIZE] = cards.enlarge(image, SIZE // 28)
+            canvas[top : top + SIZE, left : left + SIZE] = annotations.enlarge(image, SIZE // 28)
     return canvas
 
 
 def main() -> None:
-    (DOCS / "classes.png").write_bytes(cards.encode(draw_classes(), ".png"))
+    (DOCS / "classes.png").write_bytes(annotations.encode(draw_classes(), ".png"))
     images, _ = kmnist.load("t10k")
     page = ink.page(images[:24, 0].numpy(), 4, 6)
-    (DOCS / "page.jpg").write_bytes(cards.encode(cv2.resize(page, None, fx=0.8, fy=0.8), ".jpg"))
+    (DOCS / "page.jpg").write_bytes(annotations.encode(cv2.resize(page, None, fx=0.8, fy=0.8), ".jpg"))
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ Run = Callable[..., Result]  # the fixture below
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     """Run a script's command line in this process, as importing torch anew takes seconds."""
     from modules import command_line
-    from modules.show import windows
+    from modules.display import screen
 
-    monkeypatch.setattr(windows, "has_screen", lambda: False)
+    monkeypatch.setattr(screen, "has_screen", lambda: False)
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])

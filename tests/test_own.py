@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 from modules import checkpoint, kmnist
 from modules.batches import divide
 from modules.command_line import CommandError
-from modules.own import pictures
+from modules.handwriting import pictures
 from tests import ink
 from tests.conftest import ODD, Run, first_images, quick, read, save_picture
 

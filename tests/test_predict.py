@@ -21,7 +21,7 @@ from torch import nn
 import predict
 from modules import checkpoint, kmnist, plot
 from modules.lenet import LeNet
-from modules.show import cards, layers
+from modules.display import annotations, feature_maps
 from tests import ink
 from tests.conftest import ODD, ROOT, SMALL, Run, save_picture
 
@@ -42,7 +42,7 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     right = sum(sample[1] == sample[2] for sample in samples)
     target = pretrained.with_name("model-predictions.png")
     assert lines[10:] == [f"[INFO] {right} of 10 test images are read right", f"[INFO] predictions drawn on {target}"]
-    assert min(cv2.imread(str(target)).shape[:2]) > 2 * cards.PICTURE
+    assert min(cv2.imread(str(target)).shape[:2]) > 2 * annotations.PICTURE
 
 
 def record(monkeypatch: MonkeyPatch, owner: object, name: str) -> list[tuple]:
@@ -59,7 +59,7 @@ def record(monkeypatch: MonkeyPatch, owner: object, name: str) -> list[tuple]:
 
 @pytest.mark.usefixtures("small")
 def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, cards, "card")
+    drawn = record(monkeypatch, annotations, "card")
     model, _ = checkpoint.load(pretrained)
     checkpoint.save(pretrained, model, classes=kmnist.CLASSES, dataset="KMNIST", temperature=3.0)
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
@@ -75,7 +75,7 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monke
     assert [float(confidence) for *_, confidence in found] == pytest.approx(expected.tolist(), abs=0.06)
     kana = dict(zip(kmnist.CLASSES, "おきすつなはまやれを", strict=True))
     for index, (truth, guess, confidence), (pictures, *texts) in zip(order, found, drawn, strict=False):
-        colour, note = (cards.GREEN, "") if truth == guess else (cards.RED, f"true: {kana[truth]} {truth}")
+        colour, note = (annotations.GREEN, "") if truth == guess else (annotations.RED, f"true: {kana[truth]} {truth}")
         assert texts == [f"{kana[guess]} {guess} {confidence}%", colour, note]
         assert np.array_equal(pictures[0][6::12, 6::12, 0], images[index, 0].numpy())
 
@@ -83,7 +83,7 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monke
 @pytest.mark.smoke
 @pytest.mark.usefixtures("small")
 def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, cards, "card")
+    drawn = record(monkeypatch, annotations, "card")
     model, saved = checkpoint.load(pretrained)
     images, labels = kmnist.load("t10k")
     answers = predict.predict(model, images[:, 0].numpy(), saved["temperature"])
@@ -95,11 +95,11 @@ def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkey
         done = run("predict.py", "-m", pretrained, "--mistakes", "--samples", count, *more)
         assert f"[INFO] {len(wrong)} of the {SMALL['t10k']} test images are read wrong" in done.out
         assert [(truth, guess) for truth, guess, _ in re.findall(SAMPLE, done.out)] == expected[:count]
-    assert [colour for _, _, colour, _ in drawn] == [cards.RED] * (len(wrong) + 1)
+    assert [colour for _, _, colour, _ in drawn] == [annotations.RED] * (len(wrong) + 1)
 
 
 def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, cards, "card")
+    drawn = record(monkeypatch, annotations, "card")
     folder = pretrained.parent
     good = [folder / f"つ{ODD}.png", folder / "page.jpg"]
     save_picture(good[0], RING)
@@ -169,19 +169,19 @@ def test_predict_in_an_ascii_terminal_with_a_display_that_does_not_answer(pretra
 def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
     for text in ("つ tsu 100.0%", "äß", "漢字", "ไทย", "हिन्दी", "Привет", "😀", "a rather long name " * 5, "き" * 40):
         canvas = np.zeros((60, 252, 3), np.uint8)
-        cards.write(canvas, text, (14, 35), 30, (255, 255, 255))
+        annotations.write(canvas, text, (14, 35), 30, (255, 255, 255))
         assert canvas[5:50, 14:-5].any()
         canvas[2:56, 10:-2] = 0  # OpenCV 4's pen is round
         assert not canvas.any()
     for ending in predict.ENDINGS:
-        blue = cards.encode(np.full((9, 9, 3), (255, 0, 0), np.uint8), ending.upper())
+        blue = annotations.encode(np.full((9, 9, 3), (255, 0, 0), np.uint8), ending.upper())
         assert np.abs(np.asarray(Image.open(io.BytesIO(blue)).convert("RGB"), int) - (0, 0, 255)).max() < 9
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (36, 4)])
 def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
     pictures = [np.full((336, 336 * width, 3), 10 + index, np.uint8) for index in range(count)]
-    sheet = cards.sheet([cards.card([picture], "き ki 99.0%", cards.GREEN) for picture in pictures], "heading")
+    sheet = annotations.sheet([annotations.card([picture], "き ki 99.0%", annotations.GREEN) for picture in pictures], "heading")
     shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
     assert (shades[10 : 10 + count] > 100 * 100 * width).all()
     assert 0.5 < sheet.shape[1] / sheet.shape[0] < 2.5
@@ -195,17 +195,17 @@ def test_layers_show_where_the_network_responds(monkeypatch: MonkeyPatch) -> Non
     nn.init.zeros_(model.conv1.bias)
     nn.init.ones_(model.conv1.weight[19, 0, 2, 2].detach())
     pictures = record(monkeypatch, Axes, "imshow")
-    drawn = layers.draw_layers(model, STROKE, chances, names)
+    drawn = feature_maps.draw_layers(model, STROKE, chances, names)
     assert np.array_equal(pictures[4][1][:24, 19 * 25 :][:, :24], STROKE[2:-2, 2:-2] / 255)
     assert (drawn == (255, 144, 30)).all(2).sum() > 500  # the blue marks
-    assert layers.draw_layers(model, np.zeros_like(STROKE), chances, names).shape == drawn.shape
+    assert feature_maps.draw_layers(model, np.zeros_like(STROKE), chances, names).shape == drawn.shape
 
 
 def test_layers_of_another_network_and_the_step_that_is_computed(monkeypatch: MonkeyPatch) -> None:
     model = LeNet(1, 49).eval()
     model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding="same"), nn.Conv2d(40, 60, 7), nn.Tanh()
     pictures, texts = record(monkeypatch, Axes, "imshow"), record(monkeypatch, Text, "set_text")
-    layers.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
+    feature_maps.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
     texts = "\n".join(str(text) for _, text in texts)
     products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
     assert products + bias == pytest.approx(total, abs=0.02)

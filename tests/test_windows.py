@@ -17,8 +17,8 @@ from PIL import ImageGrab
 from pytest import MonkeyPatch
 
 from modules import kmnist
-from modules.own import pictures
-from modules.show import canvas
+from modules.handwriting import pictures
+from modules.display import canvas
 from tests import ink
 from tests.conftest import ROOT, Run, read
 

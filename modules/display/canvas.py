@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from modules.command_line import CommandError, write_whole
-from modules.own.pictures import SIZE, find_characters
-from modules.show import windows
-from modules.show.cards import BLACK, GREY, bars, encode, enlarge, write
+from modules.handwriting.pictures import SIZE, find_characters
+from modules.display import screen
+from modules.display.annotations import BLACK, GREY, bars, encode, enlarge, write
 
 PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
@@ -42,10 +42,10 @@ def run(classify: Callable, names: list[str], sure: float, drawings: Path, folde
         elif flags & cv2.EVENT_FLAG_LBUTTON:
             pen.append((x, y))
 
-    windows.open_window(PAPER + PANEL, PAPER)
-    cv2.setMouseCallback(windows.WINDOW, on_mouse)
+    screen.open_window(PAPER + PANEL, PAPER)
+    cv2.setMouseCallback(screen.WINDOW, on_mouse)
     shown, sheet = None, None
-    while (key := windows.wait_key()) != "esc":
+    while (key := screen.wait_key()) != "esc":
         if interrupts:
             raise KeyboardInterrupt
         if [len(stroke) for stroke in strokes] == shown and not key:
@@ -78,7 +78,7 @@ def run(classify: Callable, names: list[str], sure: float, drawings: Path, folde
         if 0 < chances.max() <= sure:
             remark = "unsure: is it a character that the model knows?"
         panel = draw_panel(seen, chances, names, folder, note or remark)
-        cv2.imshow(windows.WINDOW, np.hstack([paper, panel]))
+        cv2.imshow(screen.WINDOW, np.hstack([paper, panel]))
 
 
 def draw_ink(strokes: list[Stroke]) -> np.ndarray:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from modules.batches import divide
 from modules.command_line import CommandError, complain
 from modules.kmnist import Labelled
-from modules.own.pictures import find_characters, load_picture
+from modules.handwriting.pictures import find_characters, load_picture
 
 TEST_SHARE = 0.2  # of each class, at least one image
 LEAST = 3  # different images in a class: one each for training, validation and test

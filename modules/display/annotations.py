@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from imutils import build_montages
 
-from modules.own.paper import scaled
+from modules.handwriting.binarize import scaled
 
 PICTURE = 336  # pixels: twelve for each of a KMNIST image
 PAGE = 1000  # pixels: the longer side of a page of characters

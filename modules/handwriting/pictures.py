@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageOps, ImageStat
 
 from modules.command_line import CommandError
-from modules.own.characters import label_characters
-from modules.own.paper import extract_ink, scaled
+from modules.handwriting.segment import label_characters
+from modules.handwriting.binarize import extract_ink, scaled
 
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges

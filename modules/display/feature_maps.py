@@ -6,7 +6,7 @@ import torch
 
 from modules.batches import pixels
 from modules.lenet import LeNet
-from modules.show.cards import bars, tiled
+from modules.display.annotations import bars, tiled
 
 FILTERS, MAPS = 20, 50  # of conv1 and of conv2: the most that are drawn
 
