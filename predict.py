@@ -5,32 +5,36 @@
     python predict.py --model output/model.pth --image drawing.png photo.jpg
     python predict.py --model output/model.pth --draw
 
-With a screen each sample opens in a window: any key goes on, q or Esc ends. Without one, up to 100 go onto one sheet
-beside the model. --layers shows what happens inside the network.
+With a screen each sample opens in a window: any key goes on to the next, q or Esc ends. Without one, up to 100 go onto
+one sheet beside the model. --layers shows what happens inside the network.
 """
 
 import os
 import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from modules import checkpoint, kmnist
-from modules.batches import EVALUATION_BATCH, pixels
-from modules.command_line import DEVICE, CommandError, add_number, check_writable, complain, device, run, write_whole
-from modules.lenet import LeNet
+from modules import checkpoint, command_line, kmnist
+from modules.command_line import CommandError, add_number
+from modules.display import annotations, screen
+from modules.display.canvas import Canvas
 from modules.handwriting import folders
 from modules.handwriting.pictures import find_characters, load_picture
-from modules.display import annotations, canvas, screen
-from modules.display.feature_maps import draw_layers
+from modules.kmnist import ImageDataset
+from modules.lenet import LeNet
 
 SAMPLES = 10  # test images
 SURE = 0.95  # below it an answer is called unsure: 1 to 7% of validation images, over half of unknown characters
-MOST_CARDS = 100  # on one sheet: as many as a person looks at
+MOST_SHOWN = 100  # samples: as many as a person looks at
+NEAREST = 3  # training images beside a mistake
+BATCH = 250  # images at once
 ENDINGS = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"]  # of sheets
+Show = Callable[[np.ndarray], bool]  # shows a sample; False if the person wants no more
 
 
 def parse_args() -> Namespace:
@@ -47,134 +51,214 @@ def parse_args() -> Namespace:
     add_number(parser, "--samples", 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
-    add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
+    add("--device", metavar="D", type=command_line.parse_device, help="any torch device (default: cuda, else cpu)")
     args = parser.parse_args()
 
-    if (args.draw and (args.layers or args.output)) or (args.image and args.folder):
-        parser.error("--draw is not allowed with --layers or --output, and --image not with --folder")
-    args.image = [file for path in args.image for file in folders.find_pictures(path)]
-    if args.draw and args.folder:
-        check_writable(args.folder / "drawing.png", ENDINGS)
-    if not args.output and not screen.has_screen():
-        if args.draw:
-            raise CommandError("--draw opens a window, and there is no screen for it", code=1)
-        args.output = args.model.parent / f"{args.model.stem}-predictions.png"
-    if args.output:
-        check_writable(args.output, ENDINGS)
-        if os.path.realpath(args.output) in map(os.path.realpath, args.image):
-            raise CommandError(f"{args.output} is one of the pictures to read: name another file with --output")
+    if args.draw and (args.layers or args.output):
+        parser.error("--draw is not allowed with --layers or --output")
+    if args.image and args.folder:
+        parser.error("--image is not allowed with --folder")
     return args
 
 
 @torch.inference_mode()
-def predict(model: LeNet, images: np.ndarray, temperature: float) -> np.ndarray:
-    """The probability of each class, N x classes, for images, N x 28 x 28, uint8."""
-    batches = torch.from_numpy(images)[:, None].to(next(model.parameters()).device).split(EVALUATION_BATCH)
-    log_probs = torch.cat([model(pixels(batch)) for batch in batches])
-    return (log_probs / temperature).softmax(1).cpu().numpy()
+def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The probability of each class, N x classes, for images, N x 1 x 28 x 28, uint8."""
+    device = next(model.parameters()).device
+    log_probs = torch.cat([model(batch.to(device) / 255) for batch in images.split(BATCH)])
+    return (log_probs / temperature).softmax(1).cpu()
 
 
-def classify_test_set(args: Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], str]:
-    """Print what is read in samples of the test set; returns cards for up to 100, and a heading."""
-    print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
-    dataset, classes, *parts = folders.load(args.folder) if args.folder else kmnist.load_all()
-    (examples, kinds), (images, labels) = [(images[:, 0].numpy(), labels.numpy()) for images, labels in parts]
-    if classes != saved["classes"]:
-        raise CommandError(f"{args.model} knows other classes than {dataset}: train again, or give the right --folder")
+def load_images(
+    folder: Path | None, classes: list[str], training: bool
+) -> tuple[str, ImageDataset, ImageDataset | None]:
+    """A data set's name, its test images and, if wanted, its training images, labelled as the model's `classes` are."""
+    if not folder:
+        if classes != kmnist.CLASSES:
+            raise CommandError("the model knows other classes than KMNIST: give the right --folder, or train again")
+        return "KMNIST", kmnist.load(train=False), kmnist.load(train=True) if training else None
+    name, names, examples, test = folders.load(folder)
+    if unknown := set(names) - set(classes):
+        raise CommandError(f"the model does not know {', '.join(sorted(unknown))} of {folder}: train again")
+    order = torch.tensor([classes.index(name) for name in names])  # KMNIST's classes are not in the order of names
+    test, examples = (ImageDataset(images, order[labels]) for images, labels in (test.tensors, examples.tensors))
+    return name, test, examples if training else None
 
-    answers = predict(model, images, saved["temperature"])
-    guesses = answers.argmax(1)
-    if args.mistakes:
-        wrong = np.flatnonzero(guesses != labels)
-        samples = wrong[np.argsort(-answers[wrong].max(1), kind="stable")][: args.samples]
-        heading = f"{len(wrong)} of the {len(labels)} test images are read wrong"
-    else:
-        generator = np.random.RandomState(args.seed)  # with seed 42, the first ten are the tutorial's
-        draws = [*generator.randint(0, len(labels), len(labels)), *generator.permutation(len(labels))]
-        samples = list(dict.fromkeys(draws))[: args.samples]  # each image once
-        heading = f"{(guesses == labels)[samples].sum()} of {len(samples)} test images are read right"
-    drawn, names = [], saved["names"]
-    for index in samples:
-        image, chances, truth, guess = images[index], answers[index], labels[index], guesses[index]
-        print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {classes[guess]} ({chances[guess]:.1%})")
-        if len(drawn) == MOST_CARDS:
+
+def choose_samples(
+    probabilities: torch.Tensor, labels: torch.Tensor, mistakes: bool, count: int, seed: int
+) -> list[int]:
+    """The numbers of the test images to show: random ones, or the mistakes, the surest first."""
+    if mistakes:
+        confidences, guesses = probabilities.max(1)
+        order = confidences.argsort(descending=True, stable=True)
+        return order[(guesses != labels)[order]][:count].tolist()
+    if count >= len(labels):
+        return [*range(len(labels))]
+    # the tutorial's way, and with seed 42 its ten images; one may come twice
+    return np.random.RandomState(seed).choice(len(labels), count).tolist()
+
+
+def find_nearest(image: torch.Tensor, examples: ImageDataset, label: int) -> np.ndarray:
+    """Below each other, the training images of a class that differ least from an image, 1 x 28 x 28, uint8."""
+    images, labels = examples.tensors
+    images = images[labels == label]
+    distances = (images.float() - image).flatten(1).norm(dim=1)
+    nearest = images[distances.argsort()[:NEAREST], 0].numpy()
+    return np.vstack([*np.pad(nearest, ((0, 0), (0, 1), (0, 0)), constant_values=255)])  # a white line below each
+
+
+def show_test_images(
+    model: LeNet,
+    classes: list[str],
+    test: ImageDataset,
+    examples: ImageDataset | None,
+    probabilities: torch.Tensor,
+    samples: list[int],
+    layers: bool,
+    show: Show,
+) -> None:
+    """Print what is read in each of some test images, and show it; mistakes beside the nearest training `examples`."""
+    images, labels = test.tensors
+    names = kmnist.display_names(classes)
+    for number, index in enumerate(samples):
+        image, chances, truth = images[index], probabilities[index].numpy(), int(labels[index])
+        guess = int(chances.argmax())
+        answer = f"{classes[guess]} ({chances[guess]:.1%})"
+        print(f"[INFO] ground truth label: {classes[truth]}, predicted label: {answer}")
+        if number >= MOST_SHOWN:
             continue
-        colour, note = (annotations.GREEN, "") if truth == guess else (annotations.RED, f"true: {names[truth]}")
-        shown = [draw_layers(model, image, chances, names) if args.layers else annotations.enlarge(image)]
-        if args.mistakes and not args.layers:
-            # three training images of the class that was read, and three of the true one
-            shown += [annotations.enlarge(annotations.tiled(examples[kinds == kind][:3], 1, 255), 4) for kind in (guess, truth)]
-            note += f"; beside it: left {classes[guess]}, right {classes[truth]}"
-        drawn.append(annotations.card(shown, f"{names[guess]} {chances[guess]:.1%}", colour, note))
-    print(f"[INFO] {heading}")
-    return drawn, f"{dataset}: {heading}"
+        note = "" if truth == guess else f"true: {names[truth]}"
+        pictures = [annotations.enlarge(image[0].numpy())]
+        if layers:
+            pictures = [draw_layers(model, image, chances, names)]
+        elif examples:
+            for label in (guess, truth):
+                nearest = find_nearest(image, examples, label)
+                pictures.append(annotations.enlarge(nearest, annotations.PICTURE // NEAREST))
+            note += f"; beside it the nearest training images: left {classes[guess]}, right {classes[truth]}"
+        colour = annotations.GREEN if truth == guess else annotations.RED
+        if not show(annotations.annotate(pictures, f"{names[guess]} {chances[guess]:.1%}", colour, note)):
+            break
 
 
-def classify_pictures(args: Namespace, model: LeNet, saved: dict) -> tuple[list[np.ndarray], list[str]]:
-    """Print what is read in people's own pictures; returns cards for up to 100, and the unreadable files."""
-    drawn, faults, names = [], [], saved["names"]
-    for path in args.image:
+def show_pictures(model: LeNet, metadata: checkpoint.Metadata, files: list[Path], layers: bool, show: Show) -> int:
+    """Print what is read in people's own pictures, and show it. Returns an exit code: 2 if one cannot be read."""
+    names = kmnist.display_names(metadata["classes"])
+    faults = []
+    shown = 0
+    for path in files:
         try:
             picture = load_picture(path)
             characters, boxes, remark = find_characters(picture)
         except CommandError as error:
             faults.append(f"{path} {error}; it is left out")
             continue
-        answers = predict(model, characters, saved["temperature"])
-        several = len(answers) > 1
-        for number, chances in enumerate(answers, start=1):
-            place = f"{path}, {number}" if several else path
-            print(f"[INFO] {place}: predicted label: {describe(chances, saved['classes'])}")
+        probabilities = predict(model, characters, metadata["temperature"]).numpy()
+        for number, chances in enumerate(probabilities, start=1):
+            place = f"{path}, {number}" if len(characters) > 1 else path
+            print(f"[INFO] {place}: predicted label: {describe(chances, metadata['classes'])}")
         if remark:
             print(f"[INFO] {path}: {remark}")
-        if len(drawn) == MOST_CARDS:
+        shown += 1
+        if shown > MOST_SHOWN:
             continue
         note = "; ".join(filter(None, [str(path), remark]))
-        if several:
-            drawn.append(annotations.page(picture, boxes, answers, names, SURE, note))
-            continue
-        image, chances = characters[0], answers[0]
-        pair = [annotations.scaled(picture, annotations.PICTURE), annotations.enlarge(image)]
-        shown = [draw_layers(model, image, chances, names)] if args.layers else pair
+        chances = probabilities[0]
         colour = annotations.BLACK if chances.max() > SURE else annotations.RED
-        drawn.append(annotations.card(shown, f"{names[chances.argmax()]} {chances.max():.1%}", colour, note))
-    complain(*faults)
-    return drawn, faults
+        label = f"{names[chances.argmax()]} {chances.max():.1%}"
+        if len(characters) > 1:
+            sample = annotations.annotate_page(picture, boxes, probabilities, names, SURE, note)
+        elif layers:
+            sample = annotations.annotate([draw_layers(model, characters[0], chances, names)], label, colour, note)
+        else:
+            pair = [annotations.scaled(picture, annotations.PICTURE), annotations.enlarge(characters[0, 0].numpy())]
+            sample = annotations.annotate(pair, label, colour, note)
+        if not show(sample):
+            break
+    command_line.complain(*faults)
+    return 2 if faults else 0
 
 
-def describe(chances: np.ndarray, classes: list[str]) -> str:
+def draw_layers(model: LeNet, image: torch.Tensor, probabilities: np.ndarray, names: list[str]) -> np.ndarray:
+    """The inside of the network for one image; see modules/display/feature_maps.py."""
+    from modules.display.feature_maps import draw_feature_maps  # matplotlib takes half a second, and only here
+
+    return draw_feature_maps(model, image, probabilities, names)
+
+
+def describe(probabilities: np.ndarray, classes: list[str]) -> str:
     """The likeliest class with its probability, the next two, and whether the answer is unsure."""
-    best, *others = [f"{classes[index]} ({chances[index]:.1%})" for index in (-chances).argsort(kind="stable")[:3]]
-    unsure = "" if chances.max() > SURE else "; unsure: is it one character alone, of a class that the model knows?"
-    return f"{best}, then {', '.join(others)}{unsure}"
+    answers = [f"{classes[index]} ({probabilities[index]:.1%})" for index in annotations.likeliest(probabilities)[:3]]
+    text = f"{answers[0]}, then {', '.join(answers[1:])}"
+    if probabilities.max() > SURE:
+        return text
+    return f"{text}; unsure: is it one character alone, of a class that the model knows?"
 
 
-def main() -> None:
+def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Path]) -> Path | None:
+    """Where a sheet goes, or None if a window can be opened. Raises CommandError if neither is possible."""
+    obstacle = "" if output else screen.find_obstacle()
+    if obstacle and draw:
+        raise CommandError(f"--draw opens a window, which is not possible: {obstacle}", code=1)
+    if obstacle:
+        output = model.parent / f"{model.stem}-predictions.png"
+        print(f"[INFO] no window: {obstacle}. All goes onto one sheet, {output}")
+    if output:
+        try:
+            command_line.check_writable(output, ENDINGS)
+        except CommandError as error:
+            raise CommandError(f"{error}; name another file with --output") from None
+        if os.path.realpath(output) in map(os.path.realpath, pictures):
+            raise CommandError(f"{output} is one of the pictures to read: name another file with --output")
+    return output
+
+
+def main() -> int:
     args = parse_args()
-    model, saved = checkpoint.load(args.model)
-    print(f"[INFO] loading the LeNet model, trained on {saved['dataset']}...")
-    model.to(args.device, memory_format=torch.channels_last)
-    saved["names"] = kmnist.NAMES if saved["classes"] == kmnist.CLASSES else saved["classes"]
-
-    faults = []
+    pictures = [file for path in args.image for file in folders.find_pictures(path)]
+    output = find_output(args.output, args.model, args.draw, pictures)
+    if args.draw and args.folder:
+        command_line.check_writable(args.folder / "drawing.png", ENDINGS)
+    model, metadata = checkpoint.load(args.model)
+    print(f"[INFO] loading the LeNet model, trained on {metadata['dataset']}...")
+    model.to(args.device or command_line.default_device()).to(memory_format=torch.channels_last)
+    classes, temperature = metadata["classes"], metadata["temperature"]
     if args.draw:
-        classify = partial(predict, model, temperature=saved["temperature"])
-        canvas.run(classify, saved["names"], SURE, args.model.parent, args.folder)
-        return
+        Canvas(partial(predict, model, temperature=temperature), classes, SURE, args.model.parent, args.folder).run()
+        return 0
+
+    sheet: list[np.ndarray] = []
+
+    def show(sample: np.ndarray) -> bool:
+        if not output:
+            return screen.show(sample)
+        sheet.append(sample)
+        return True
+
+    code = 0
     if args.image:
-        drawn, faults = classify_pictures(args, model, saved)
         heading = "your pictures (red: unsure)"
+        code = show_pictures(model, metadata, pictures, args.layers, show)
     else:
-        drawn, heading = classify_test_set(args, model, saved)
-    if args.output and drawn:
-        write_whole(args.output, annotations.encode(annotations.sheet(drawn, heading), args.output.suffix))
-        what = "predictions" if len(drawn) < MOST_CARDS else f"the first {MOST_CARDS} predictions"
-        print(f"[INFO] {what} drawn on {args.output}")
-    elif drawn:
-        screen.show(drawn)
-    if faults:
-        sys.exit(2)
+        print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
+        name, test, examples = load_images(args.folder, classes, args.mistakes)
+        images, labels = test.tensors
+        probabilities = predict(model, images, temperature)
+        wrong = probabilities.argmax(1) != labels
+        samples = choose_samples(probabilities, labels, args.mistakes, args.samples, args.seed)
+        summary = f"{len(samples) - int(wrong[samples].sum())} of {len(samples)} test images are read right"
+        if args.mistakes:
+            summary = f"{int(wrong.sum())} of the {len(test)} test images are read wrong"
+        show_test_images(model, classes, test, examples, probabilities, samples, args.layers, show)
+        print(f"[INFO] {summary}")
+        heading = f"{name}: {summary}"
+    if sheet and output:
+        command_line.write_whole(output, annotations.encode(annotations.draw_sheet(sheet, heading), output.suffix))
+        what = "predictions" if len(sheet) < MOST_SHOWN else f"the first {MOST_SHOWN} predictions"
+        print(f"[INFO] {what} drawn on {output}")
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(command_line.run(main))

@@ -2,37 +2,40 @@
 
     python train.py --model output/model.pth --plot output/plot.png
 
-README.md explains every step, and shows how to get from 95 to 98.4% test accuracy.
+docs/lesson.md explains every step, and shows how to get from 95 to 98.4% test accuracy.
 """
 
+import copy
 import math
 import sys
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import OneCycleLR
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Subset, random_split
 from tqdm import tqdm
 
-from modules import checkpoint, kmnist, plot
-from modules.augment import warp
-from modules.batches import EVALUATION_BATCH, Images, divide, pixels
-from modules.command_line import DEVICE, CommandError, add_number, check_writable, device, run, write_whole
-from modules.lenet import LeNet
+from modules import checkpoint, command_line, kmnist, plot
+from modules.augment import warp_batch
+from modules.command_line import CommandError, add_number
 from modules.handwriting import folders
+from modules.kmnist import ImageDataset, scale_pixels
+from modules.lenet import LeNet
+from modules.temperature import choose_temperature
 
-INIT_LR = 1e-3  # Adam's learning rate: roughly how far one step moves each weight
+INIT_LR = 1e-3  # Adam's learning rate: at most about this far does one step move a weight
 BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
-LEAST_FOR_TEMPERATURE = 500  # validation images; with fewer, a few odd ones would decide it
+EVALUATION_BATCH = 250  # images; larger than in training, as no gradients are kept
 
 
 def parse_args() -> Namespace:
@@ -42,6 +45,7 @@ def parse_args() -> Namespace:
     add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
     add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
     add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
+    add("--start-from", metavar="MODEL", type=Path, help="begin with the weights of a network that train.py saved")
     add_number(parser, "--train-split", 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
     add_number(parser, "--epochs", 1, 10_000, EPOCHS, "passes over the training images")
@@ -50,49 +54,55 @@ def parse_args() -> Namespace:
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number(parser, "--label-smoothing", 0, 0.99, 0.0, "share of each label spread over all classes")
     add_number(parser, "--weight-decay", 0, 10, 0.0, "each step shrinks each weight by this times the learning rate")
-    add("--amp", action="store_true", help="compute in bfloat16, which only some processors do faster")
-    add("--device", metavar="D", type=device, default=DEVICE, help="any torch device (default here: %(default)s)")
+    add(
+        "--device",
+        metavar="D",
+        type=command_line.parse_device,
+        help="any torch device (default: cuda where it can be used, else cpu)",
+    )
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
-    check_writable(args.model, checkpoint.ENDINGS)
-    check_writable(args.plot, plot.ENDINGS)
+    command_line.check_writable(args.model, checkpoint.ENDINGS)
+    command_line.check_writable(args.plot, plot.ENDINGS)
     return args
 
 
-def split(images: torch.Tensor, labels: torch.Tensor, args: Namespace) -> list[Subset]:
-    """The images to train on and those to validate with."""
-    everything = Images(pixels(images.to(args.device)), labels.to(args.device))
-    if args.folder:
-        return [Subset(everything, part) for part in divide(images, labels, 1 - args.train_split)]
-    count = round(len(everything) * args.train_split)
-    return random_split(everything, [count, len(everything) - count], torch.Generator().manual_seed(SPLIT_SEED))
+def split(dataset: ImageDataset, train_split: float, own: bool) -> list[Subset]:
+    """The images to train on and those to validate with. Those of an own folder are divided class by class."""
+    if own:
+        images, labels = dataset.tensors
+        return [Subset(dataset, part) for part in folders.divide(images, labels, 1 - train_split)]
+    count = round(len(dataset) * train_split)
+    return random_split(dataset, [count, len(dataset) - count], torch.Generator().manual_seed(SPLIT_SEED))
 
 
 def train_epoch(
-    model: LeNet, loader: DataLoader, optimizer: AdamW, scheduler: OneCycleLR | None, args: Namespace
-) -> tuple[float, float]:
-    """Train on every image once; returns the mean loss and the accuracy, both measured while it learns."""
+    model: LeNet, loader: DataLoader, optimizer: Optimizer, scheduler: LRScheduler | None, label_smoothing: float
+) -> tuple[float, float, float]:
+    """Train on every image once. Returns the mean loss and the accuracy while it learns, and the mean learning rate."""
     loss_function = nn.NLLLoss()
-    total_loss = correct = 0  # become tensors on the device: an .item() in the loop would make each step wait for it
+    device = next(model.parameters()).device
+    # sums on the device: an .item() in each step would make the step wait for it
+    total_loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
+    count, rates = 0, []
     model.train()
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
-        if args.augment:
-            images = warp(images)
-        with torch.autocast(args.device.type, torch.bfloat16, enabled=args.amp):
-            log_probs = model(images)
-        nll = loss_function(log_probs, labels)
-        loss = (1 - args.label_smoothing) * nll - args.label_smoothing * log_probs.mean()
+        log_probs = model(images)
+        loss = loss_function(log_probs, labels)
+        total_loss += loss.detach() * len(labels)  # detached, or the sum would keep every step's graph
+        correct += (log_probs.argmax(1) == labels).sum()
+        count += len(labels)
+        rates.append(optimizer.param_groups[0]["lr"])
+        if label_smoothing:
+            loss = (1 - label_smoothing) * loss - label_smoothing * log_probs.mean()
 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if scheduler:
             scheduler.step()
-
-        total_loss += nll.detach() * len(labels)  # detached, or the sum would keep every step's graph
-        correct += (log_probs.argmax(1) == labels).sum()
-    return total_loss.item() / len(loader.dataset), correct.item() / len(loader.dataset)
+    return total_loss.item() / count, correct.item() / count, sum(rates) / len(rates)
 
 
 @torch.inference_mode()
@@ -100,109 +110,138 @@ def evaluate(model: LeNet, loader: DataLoader) -> tuple[float, float, torch.Tens
     """Without training: the mean loss, the accuracy, and all log-probabilities, N x classes, and labels, N."""
     model.eval()
     batches = [(model(images), labels) for images, labels in loader]
-    log_probs, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    log_probs = torch.cat([outputs for outputs, _ in batches])
+    labels = torch.cat([labels for _, labels in batches])
     accuracy = (log_probs.argmax(1) == labels).float().mean().item()
     return nn.NLLLoss()(log_probs, labels).item(), accuracy, log_probs, labels
 
 
-def train(model: LeNet, train_loader: DataLoader, val_loader: DataLoader, args: Namespace, about: dict) -> None:
-    """Train; after each epoch, add its curves to `about` and save both. Raises CommandError if a loss is not finite."""
-    # AdamW is Adam with its own weight decay; fused updates all weights in one call
-    optimizer = AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay, fused=True)
-    scheduler = OneCycleLR(optimizer, args.lr, args.epochs * len(train_loader)) if args.one_cycle else None
-    history = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
-    start = time.perf_counter()
-    for epoch in range(1, args.epochs + 1):
-        train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, args)
-        val_loss, val_acc, *_ = evaluate(model, val_loader)
-        if not math.isfinite(train_loss + val_loss):
-            raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr than {args.lr:g}", code=1)
-        values = train_loss, train_acc, val_loss, val_acc, optimizer.param_groups[0]["lr"]
-        history = {name: [*history[name], value] for name, value in zip(history, values, strict=True)}
-        checkpoint.save(args.model, model, **{**about, "history": history})
-        about["history"] = history  # only now: Ctrl-C may come before the save
+def train(
+    model: LeNet,
+    train_loader: DataLoader,
+    val_loader: DataLoader,
+    optimizer: Optimizer,
+    scheduler: LRScheduler | None,
+    epochs: int,
+    label_smoothing: float,
+    save: Callable[[checkpoint.History], None],
+) -> tuple[checkpoint.History, int]:
+    """Train, and hand the curves to `save` after each epoch. Returns the curves and an exit code.
 
-        print(f"[INFO] EPOCH: {epoch}/{args.epochs}")
-        print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
-        print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
-    print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
-
-
-def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> float:
-    """The temperature from 0.1 to 10 with the lowest loss on validation images: `log_probs`, N x classes, `labels`, N.
-
-    A network is too sure after usual training, and not sure enough after label smoothing. Dividing its scores by the
-    temperature before softmax mends both and changes no answer. Guo, Pleiss, Sun and Weinberger, "On Calibration of
-    Modern Neural Networks" (2017), https://arxiv.org/abs/1706.04599. Log-probabilities serve as scores.
+    Ctrl-C (code 130) or a loss that is not finite (code 1) ends the training early. The model then has the weights of
+    the last whole epoch. If there is none, the error is raised.
     """
-    if len(labels) < LEAST_FOR_TEMPERATURE:
-        return 1.0  # changes nothing
-    temperatures = torch.logspace(-1, 1, 201).tolist()  # 2% from one to the next
-    return min(temperatures, key=lambda temperature: cross_entropy(log_probs / temperature, labels).item())
+    history: checkpoint.History = {"train_loss": [], "train_acc": [], "val_loss": [], "val_acc": [], "lr": []}
+    kept: tuple[int, dict[str, torch.Tensor]] = (0, {})  # the last whole epoch and its weights
+    code = 0
+    start = time.perf_counter()
+    for epoch in range(1, epochs + 1):
+        try:
+            train_loss, train_acc, lr = train_epoch(model, train_loader, optimizer, scheduler, label_smoothing)
+            val_loss, val_acc, *_ = evaluate(model, val_loader)
+            if not math.isfinite(train_loss + val_loss):
+                raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr", code=1)
+            values = train_loss, train_acc, val_loss, val_acc, lr
+            for name, value in zip(history, values, strict=True):
+                history[name].append(value)
+            kept = epoch, copy.deepcopy(model.state_dict())
+            save(history)
+
+            print(f"[INFO] EPOCH: {epoch}/{epochs}")
+            print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
+            print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
+        except (CommandError, KeyboardInterrupt) as error:
+            if kept[0] == 0:
+                raise
+            code = command_line.report_error(error)
+            break
+    print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
+    if code:
+        epoch, weights = kept
+        print(f"[INFO] ended early: keeping the weights of epoch {epoch}")
+        model.load_state_dict(weights)
+        history = {name: values[:epoch] for name, values in history.items()}
+    return history, code
 
 
 def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) -> np.ndarray:
     """Print how well each class is recognised, and the commonest mistakes; returns the confusion matrix."""
     from sklearn.metrics import classification_report, confusion_matrix  # takes a second, and only here
 
-    answers = {"y_true": labels.cpu().numpy(), "y_pred": predicted.cpu().numpy(), "labels": range(len(classes))}
-    print(classification_report(**answers, target_names=classes, digits=4, zero_division=0))
-    confusion = confusion_matrix(**answers)
-    mistakes = [(n, truth, guess) for (truth, guess), n in np.ndenumerate(confusion) if n and truth != guess]
-    for count, truth, guess in sorted(mistakes, reverse=True)[:5]:
-        print(f"[INFO] {classes[truth]} read as {classes[guess]}: {count} of {confusion[truth].sum()}")
+    numbers = range(len(classes))
+    truth, guess = labels.cpu().numpy(), predicted.cpu().numpy()
+    print(classification_report(truth, guess, labels=numbers, target_names=classes, digits=4, zero_division=0))
+    confusion = confusion_matrix(truth, guess, labels=numbers)
+    mistakes = [(count, row, column) for (row, column), count in np.ndenumerate(confusion) if count and row != column]
+    for count, row, column in sorted(mistakes, reverse=True)[:5]:
+        print(f"[INFO] {classes[row]} read as {classes[column]}: {count} of {confusion[row].sum()}")
+    if len(guess) > 1 and len(set(guess)) == 1:
+        print(f"[INFO] every test image is read as {classes[guess[0]]}: try another --lr, or more --epochs")
     return confusion
 
 
-def main() -> None:
+def main() -> int:
     args = parse_args()
+    device = args.device or command_line.default_device()
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
+    trained = checkpoint.load(args.start_from) if args.start_from else None
+    with suppress(CommandError):
+        replaced = checkpoint.describe(checkpoint.load(args.model)[1])
+        print(f"[INFO] {args.model} holds a model, which will be replaced: {replaced}")
 
     print(f"[INFO] loading {args.folder or 'the KMNIST dataset'}...")
-    dataset, classes, training, test = folders.load(args.folder) if args.folder else kmnist.load_all()
+    if args.folder:
+        name, classes, train_data, test_data = folders.load(args.folder)
+    else:
+        name, classes = "KMNIST", kmnist.CLASSES
+        train_data, test_data = kmnist.load(train=True), kmnist.load(train=False)
     print("[INFO] generating the train/validation split...")
-    train_set, val_set = split(*training, args)
+    train_set, val_set = split(train_data.to(device), args.train_split, bool(args.folder))
     torch.manual_seed(args.seed)
-    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True)
-    val_loader = DataLoader(val_set, batch_size=EVALUATION_BATCH)
-    test_set = Images(pixels(test[0].to(args.device)), test[1].to(args.device))
-    test_loader = DataLoader(test_set, batch_size=EVALUATION_BATCH)
+    prepare = warp_batch if args.augment else scale_pixels
+    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True, collate_fn=prepare)
+    val_loader = DataLoader(val_set, batch_size=EVALUATION_BATCH, collate_fn=scale_pixels)
+    test_loader = DataLoader(test_data.to(device), batch_size=EVALUATION_BATCH, collate_fn=scale_pixels)
 
     print("[INFO] initializing the LeNet model...")
-    model = LeNet(numChannels=1, classes=len(classes)).to(args.device, memory_format=torch.channels_last)
+    model = LeNet(numChannels=1, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
     settings = {flag: str(value) for flag, value in vars(args).items() if not isinstance(value, Path)}
-    about = {"classes": classes, "dataset": dataset, "settings": settings}
+    metadata: checkpoint.Metadata = {"dataset": name, "classes": classes, "settings": settings}
+    if trained:
+        metadata["started_from"] = checkpoint.describe(trained[1])
+        known = checkpoint.transfer(*trained, model, classes)
+        print(f"[INFO] starting from {metadata['started_from']}: it knows {known} of the {len(classes)} classes")
+    optimizer = Adam(
+        model.parameters(),
+        args.lr,
+        weight_decay=args.weight_decay,
+        decoupled_weight_decay=True,  # as in AdamW
+        fused=True,  # all weights are updated in one call
+    )
+    scheduler = OneCycleLR(optimizer, args.lr, args.epochs * len(train_loader)) if args.one_cycle else None
 
     print("[INFO] training the network...")
-    reason = None
-    try:
-        train(model, train_loader, val_loader, args, about)
-    except (CommandError, KeyboardInterrupt) as error:
-        if "history" not in about:
-            raise
-        print(f"[INFO] ended early: keeping the weights of epoch {len(about['history']['lr'])}")
-        model.load_state_dict(checkpoint.load(args.model)[0].state_dict())
-        reason = error
+
+    def save(history: checkpoint.History) -> None:
+        checkpoint.save(args.model, model, {**metadata, "history": history})
+
+    history, code = train(
+        model, train_loader, val_loader, optimizer, scheduler, args.epochs, args.label_smoothing, save
+    )
     val_loss, _, log_probs, labels = evaluate(model, val_loader)
-    temperature = about["temperature"] = choose_temperature(log_probs, labels)
-    calibrated = cross_entropy(log_probs / temperature, labels).item()
+    temperature, calibrated = choose_temperature(log_probs, labels)
     print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")
 
     print("[INFO] evaluating network...")
-    _, about["test_accuracy"], log_probs, _ = evaluate(model, test_loader)
-    confusion = report(test[1], log_probs.argmax(1), classes)
-    checkpoint.save(args.model, model, **about)
-    write_whole(args.plot, plot.draw_plot(about["history"], confusion, classes, dataset, args.plot.suffix))
+    _, test_accuracy, log_probs, labels = evaluate(model, test_loader)
+    confusion = report(labels, log_probs.argmax(1), classes)
+    results: checkpoint.Metadata = {"history": history, "temperature": temperature, "test_accuracy": test_accuracy}
+    checkpoint.save(args.model, model, {**metadata, **results})
+    command_line.write_whole(args.plot, plot.draw_plot(history, confusion, classes, name, args.plot.suffix))
     print(f"[INFO] model saved to {args.model}, plot saved to {args.plot}")
-
-    guessing = (training[1].bincount().max() / len(training[1])).item()  # always the commonest class
-    margin = 2 * math.sqrt(guessing * (1 - guessing) / len(train_set))  # two standard errors
-    if about["history"]["train_acc"][-1] < guessing + margin:
-        print(f"[INFO] the network learned nothing: it guesses. Try another --lr than {args.lr:g}, or more --epochs")
-    if reason:
-        raise reason
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    sys.exit(command_line.run(main))

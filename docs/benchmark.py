@@ -1,13 +1,12 @@
 """Measure the training against the tutorial's plain loop, side by side in one run.
 
-    python tests/benchmark.py --epochs 10 --repeats 2
+    python -m docs.benchmark --epochs 10 --repeats 2
 
-Each run is a command of its own, the variants in turn, so that a machine whose speed drifts treats all alike; ratios
-are medians of pairs. pytest does not collect this file.
+Run it in the project's folder. Each run is a command of its own, the variants in turn, so that a machine whose speed
+drifts treats all alike; ratios are medians of pairs.
 """
 
 import argparse
-import gzip
 import re
 import subprocess
 import sys
@@ -24,25 +23,20 @@ from torch.utils.data import DataLoader, random_split
 from torchvision.datasets import KMNIST
 from torchvision.transforms import ToTensor
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from modules import command_line, kmnist
 from modules.lenet import LeNet
 
 ROOT = Path(__file__).parent.parent
-VARIANTS = ["plain loop", "train.py", "train.py --augment", "train.py --amp", "train.py --amp --augment"]
+COMMANDS = {
+    "the tutorial's loop": ["-m", "docs.benchmark", "--plain"],
+    "`train.py`": ["train.py"],
+    "`train.py --augment`": ["train.py", "--augment"],
+}
 
 
-def unpack(root: Path) -> None:
-    """Put KMNIST below a folder as torchvision's KMNIST wants it."""
-    raw = root / "KMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for path in kmnist.RAW.iterdir():
-        (raw / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
-
-
-def plain_loop(root: str, epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
+def plain_loop(epochs: int, device: str, model_path: Path, plot_path: Path) -> None:
     """Data, loop, report, plot and model as tutorials write them."""
-    training, test = (KMNIST(root, train=train, transform=ToTensor()) for train in (True, False))
+    training, test = (KMNIST(kmnist.ROOT, train=train, transform=ToTensor()) for train in (True, False))
     count = round(0.75 * len(training))
     parts = random_split(training, [count, len(training) - count], generator=torch.Generator().manual_seed(42))
     train_loader = DataLoader(parts[0], shuffle=True, batch_size=64)
@@ -104,29 +98,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     command_line.add_number(parser, "--epochs", 1, 1000, 1, "of each run")
     command_line.add_number(parser, "--repeats", 1, 1000, 3, "runs of each variant")
-    parser.add_argument("--device", type=command_line.device, default=command_line.DEVICE)
-    for flag in ("--plain", "--model", "--plot"):  # of a single plain run
-        parser.add_argument(flag, help=argparse.SUPPRESS)
+    parser.add_argument("--device", type=command_line.parse_device, default=command_line.default_device())
+    parser.add_argument("--plain", action="store_true", help=argparse.SUPPRESS)  # a single run of the tutorial's loop
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    parser.add_argument("--plot", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.plain:
-        plain_loop(args.plain, args.epochs, args.device, args.model, args.plot)
+        plain_loop(args.epochs, args.device, args.model, args.plot)
         return
 
     flags = ["--epochs", str(args.epochs), "--device", str(args.device)]
-    runs = {variant: np.zeros((args.repeats, 2)) for variant in VARIANTS}
-    with tempfile.TemporaryDirectory() as root:
-        unpack(Path(root))
-        for repeat in range(args.repeats):
-            for variant in VARIANTS:
-                print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr, flush=True)
-                command = [__file__, "--plain", root] if variant == "plain loop" else variant.split()
-                runs[variant][repeat] = measure([*command, *flags])
+    runs = {variant: np.zeros((args.repeats, 2)) for variant in COMMANDS}
+    for repeat in range(args.repeats):
+        for variant, command in COMMANDS.items():
+            print(f"\r{repeat + 1}/{args.repeats} {variant:30}", end="", file=sys.stderr, flush=True)
+            runs[variant][repeat] = measure([*command, *flags])
 
     print(f"\n{args.epochs} epochs, {args.repeats} repeats; {args.device}, {torch.get_num_threads()} threads; ", end="")
     print(f"torch {torch.__version__}\n\n| variant | s/epoch (min-max) | speed-up | of the whole command | seconds |")
     print("|---|---|---|---|---|")
     for variant, results in runs.items():
-        print(row(variant, results, runs["plain loop"], args.epochs))
+        print(row(variant, results, runs["the tutorial's loop"], args.epochs))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """Count how often a model's probabilities hold on KMNIST's 10,000 test images, before and after its temperature.
 
-python docs/calibration.py output/model.pth output/pretrained.pth
+    python -m docs.calibration output/model.pth output/pretrained.pth
+
+Run it in the project's folder.
 """
 
 import itertools
 import sys
-from pathlib import Path
 
 import torch
 from torch.nn import functional
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from modules import checkpoint, kmnist
 from predict import predict
 
@@ -19,11 +19,11 @@ RANGES = [0.0, 0.5, 0.7, 0.85, 0.95, 0.99, 1.0]
 
 
 def main() -> None:
-    images, labels = kmnist.load("t10k")
+    images, labels = kmnist.load(train=False).tensors
     for path in sys.argv[1:]:
-        model, saved = checkpoint.load(Path(path))
-        for temperature in (1.0, saved["temperature"]):
-            probabilities = torch.from_numpy(predict(model, images[:, 0].numpy(), temperature))
+        model, metadata = checkpoint.load(path)
+        for temperature in (1.0, metadata["temperature"]):
+            probabilities = predict(model, images, temperature)
             confidence, guesses = probabilities.max(1)
             right = (guesses == labels).float()
             loss = functional.nll_loss(probabilities.clamp(min=1e-30).log(), labels)

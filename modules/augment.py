@@ -6,9 +6,12 @@ on such distortions is worth more than changes to the network. The sizes were ch
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
+
+from modules.kmnist import scale_pixels
 
 # the most that changes, either way
 SHIFT = 2.0  # pixels along each axis
@@ -16,6 +19,12 @@ ROTATION = 10.0  # degrees
 SCALE = 0.10  # of the size
 DISPLACEMENT = 1.0  # pixels along each axis, at each control point
 CONTROL_POINTS = 6  # along each side of the image
+
+
+def warp_batch(batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale the pixels of a batch of images and labels, as in evaluation, and warp the images."""
+    images, labels = scale_pixels(batch)
+    return warp(images), labels
 
 
 def warp(images: torch.Tensor) -> torch.Tensor:

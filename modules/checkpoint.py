@@ -1,13 +1,14 @@
 """Save a trained LeNet in one file, and load it again without trusting the file.
 
-The file is a dict of plain types and tensors, which torch (2.6 or newer) reads with `weights_only=True`: opening a file
-never runs code from it (https://nvd.nist.gov/vuln/detail/CVE-2025-32434).
+The file is a dict of plain types and tensors, which torch reads with `weights_only=True`: opening a file never runs
+code from it (https://nvd.nist.gov/vuln/detail/CVE-2025-32434).
 """
 
 import io
+import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 
@@ -16,49 +17,109 @@ from modules.lenet import LeNet
 
 FORMAT, VERSION = "lenet-kuzushiji", 1
 ENDINGS = [".pth", ".pt"]
+History = dict[str, list[float]]  # train_loss, val_loss, train_acc, val_acc and lr: a number for each epoch
 
 
-def save(path: Path, model: LeNet, **about: Any) -> None:
+class Metadata(TypedDict, total=False):
+    """What a model file holds besides the weights."""
+
+    dataset: str  # "KMNIST" or a folder's name
+    classes: list[str]  # the names of the outputs, in order
+    settings: dict[str, str]  # the flags of the run, without paths
+    started_from: str  # what the network had learned before
+    history: History
+    temperature: float  # divides the scores; 1 until training has ended
+    test_accuracy: float  # once training has ended
+
+
+def save(path: Path, model: LeNet, metadata: Metadata) -> None:
     """Write a model file, or raise OSError and leave an old one intact.
 
-    `about` holds `classes`, the names of the outputs in order; `dataset`, "KMNIST" or a folder's name; `history`, the
-    curves; `settings`, the flags as text; after training `temperature`, which divides the scores, and `test_accuracy`.
+    Raises TypeError if `metadata` holds what `load` would refuse to read, such as a number of NumPy's.
     """
+    for name, value in metadata.items():
+        try:
+            torch.load(io.BytesIO(to_bytes(value)), weights_only=True)
+        except pickle.UnpicklingError:
+            raise TypeError(f"{name} is {value!r}: a model file holds plain Python values only") from None
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
-    content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "answer": answer(model), **about}
+    content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "fingerprint": fingerprint(model)}
+    write_whole(path, to_bytes(content | metadata))
+
+
+def to_bytes(content: object) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def load(path: Path) -> tuple[LeNet, dict[str, Any]]:
-    """The network in a model file, on the CPU, in evaluation mode, and all that `save` wrote. Raises CommandError."""
+def load(path: str | Path) -> tuple[LeNet, Metadata]:
+    """The network in a model file, on the CPU, in evaluation mode, and what else was saved. Raises CommandError."""
     try:
-        if path.exists() and not path.is_file():
-            raise ValueError  # a pipe would be waited for
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # torch does not verify the checksums
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
-        if damaged or (saved["format"], saved["version"]) != (FORMAT, VERSION) or not all(map(str.isprintable, names)):
-            raise ValueError
-    except Exception as error:  # a broken file fails in many ways; each means the same to the user
-        reason = getattr(error, "strerror", None) or "damaged, or not a model that this version wrote"
-        raise CommandError(f"{path} cannot be used ({reason}): name a file that train.py wrote") from None
+        saved = read(Path(path))
+    except OSError as error:
+        raise CommandError(f"{path} cannot be used ({error.strerror}): name a file that train.py wrote") from None
+    except pickle.UnpicklingError:
+        raise CommandError(f"{path} cannot be used: it holds Python objects, which may run code; train again") from None
+    except Exception:  # a broken file fails in many ways; each means the same to the user
+        raise CommandError(f"{path} cannot be used: it is damaged, or no model that train.py wrote") from None
+    if saved["version"] != VERSION:
+        raise CommandError(f"{path} cannot be used: another version of this project wrote it; train again")
 
     model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
     try:
         model.load_state_dict(saved["state_dict"])
     except RuntimeError as error:
         raise CommandError(f"{path} does not fit modules/lenet.py: {str(error).splitlines()[-1].strip()}") from None
+    answer = fingerprint(model)
+    if not torch.equal(answer, fingerprint(model)):
+        raise CommandError("modules/lenet.py gives two answers to one image: dropout needs training=self.training")
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
-    if "answer" in saved and not torch.allclose(answer(model), saved["answer"], rtol=0.01, atol=0.05):
+    if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, {"temperature": 1.0, **saved}  # a file saved during training has none yet
+    return model, cast(Metadata, saved)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The dict in a model file. What is wrong with it raises errors of many kinds."""
+    if path.exists() and not path.is_file():
+        raise OSError(0, "it is no ordinary file")  # a pipe would be waited for
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():  # torch does not verify the checksums
+            raise ValueError(damaged)
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
+    if saved["format"] != FORMAT or not all(map(str.isprintable, names)):
+        raise ValueError(names)
+    saved["temperature"] = float(saved.get("temperature", 1.0))
+    return saved
 
 
 @torch.inference_mode()
-def answer(model: LeNet) -> torch.Tensor:
+def fingerprint(model: LeNet) -> torch.Tensor:
     """The log-probabilities, 1 x classes, of one fixed image. They show whether the code still fits the weights."""
     image = torch.arange(28 * 28).mul(37).remainder(256).div(255).view(1, 1, 28, 28)
     return model.eval()(image.to(next(model.parameters()).device)).cpu()
+
+
+def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str]) -> int:
+    """Give a new network the weights of a trained one. Returns how many of the new classes the trained one knows.
+
+    In the last layer each class takes the row of the class of the same name; a class without one keeps its new row.
+    """
+    known = [name for name in classes if name in metadata["classes"]]
+    rows = [classes.index(name) for name in known]
+    old_rows = [metadata["classes"].index(name) for name in known]
+    weights = trained.state_dict()
+    for layer in ("fc2.weight", "fc2.bias"):
+        last = model.state_dict()[layer].clone()
+        last[rows] = weights[layer][old_rows].to(last.device)
+        weights[layer] = last
+    model.load_state_dict(weights)
+    return len(known)
+
+
+def describe(metadata: Metadata) -> str:
+    """The data set that a network was trained on, and how well it reads it, as far as that is known."""
+    accuracy = f", test accuracy {metadata['test_accuracy']:.2%}" if "test_accuracy" in metadata else ""
+    return metadata["dataset"] + accuracy

@@ -1,4 +1,4 @@
-"""What both scripts share: flags for numbers, files written whole or not at all, one-line errors, and exit codes."""
+"""What both scripts share: flags for numbers and devices, files written whole or not at all, one-line errors."""
 
 import os
 import sys
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MOST_COMPLAINTS = 10  # lines about single files
 
 
@@ -24,19 +23,19 @@ class CommandError(Exception):
 
 def add_number(parser: ArgumentParser, flag: str, low: float, high: float, default: float, meaning: str) -> None:
     """Add a flag for a number from `low` to `high`, both included: an int if the default is one, else a float."""
-    kind = type(default)
 
     def parse(text: str) -> float:
-        value = kind(text)
-        if not low <= value <= high:  # true for nan, too
-            raise ArgumentTypeError(f"{text!r} is not from {low} to {high}")
-        return value
+        with suppress(ValueError):
+            value = type(default)(text)
+            if low <= value <= high:
+                return value
+        noun = "whole number" if isinstance(default, int) else "number"
+        raise ArgumentTypeError(f"{text!r} is not a {noun} from {low} to {high}")
 
-    parse.__name__ = "whole number" if kind is int else "number"  # for argparse's "invalid ... value"
     parser.add_argument(flag, metavar="N", type=parse, default=default, help=f"{meaning} (default: %(default)s)")
 
 
-def device(text: str) -> torch.device:
+def parse_device(text: str) -> torch.device:
     """A device that torch can compute on, as the value of a flag."""
     try:
         torch.ones(1, device=text).item()
@@ -44,6 +43,16 @@ def device(text: str) -> torch.device:
         reason = str(error).split("\n")[0].split(". ")[0]
         raise ArgumentTypeError(f"{text!r} cannot be used here ({reason}); 'cpu' always can") from None
     return torch.device(text)
+
+
+def default_device() -> torch.device:
+    """CUDA if this computer has it and it works, else the CPU."""
+    if torch.cuda.is_available():
+        try:
+            return parse_device("cuda")
+        except ArgumentTypeError as error:  # a card too old for this torch, or its memory is full
+            print(f"[INFO] {error}: using the CPU")
+    return torch.device("cpu")
 
 
 def check_writable(path: Path, endings: list[str]) -> None:
@@ -86,19 +95,25 @@ def complain(*messages: object, kind: str = "error") -> None:
         print(f"{Path(sys.argv[0]).name}: {kind}: {line}", file=sys.stderr)
 
 
-def run(main: Callable[[], None]) -> int:
-    """Call a script's main function and return the exit code. An error in the code itself keeps its traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        # lines arrive in a pipe one by one; a terminal that cannot show a kana shows its code instead
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    try:
-        main()
-    except CommandError as error:
+def report_error(error: CommandError | KeyboardInterrupt) -> int:
+    """Say in one line why a run ends, and return its exit code."""
+    if isinstance(error, CommandError):
         complain(error)
         return error.code
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return 130
+    complain("interrupted")
+    return 130
+
+
+def run(main: Callable[[], int]) -> int:
+    """Call a script's main function and return the exit code. An error in the code itself keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's stream has no such method, and a closed one is None
+            # lines arrive in a pipe one by one; a terminal that cannot show a kana shows its code instead
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    try:
+        return main()
+    except (CommandError, KeyboardInterrupt) as error:
+        return report_error(error)
     except BrokenPipeError:  # nobody reads the output any more, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -107,4 +122,3 @@ def run(main: Callable[[], None]) -> int:
             raise
         complain(f"{error.filename}: {error.strerror}")
         return 1
-    return 0

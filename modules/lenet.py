@@ -15,24 +15,32 @@ class LeNet(nn.Module):
         super().__init__()
 
         self.conv1 = nn.Conv2d(numChannels, 20, kernel_size=(5, 5))
-        self.relu1 = nn.ReLU(inplace=True)
+        self.relu1 = nn.ReLU()
         self.maxpool1 = nn.MaxPool2d(kernel_size=(2, 2), stride=(2, 2))
 
         self.conv2 = nn.Conv2d(20, 50, kernel_size=(5, 5))
-        self.relu2 = nn.ReLU(inplace=True)
+        self.relu2 = nn.ReLU()
         self.maxpool2 = nn.MaxPool2d(kernel_size=(2, 2), stride=(2, 2))
 
         self.fc1 = nn.Linear(800, 500)
-        self.relu3 = nn.ReLU(inplace=True)
+        self.relu3 = nn.ReLU()
 
         self.fc2 = nn.Linear(500, classes)
         self.logSoftmax = nn.LogSoftmax(dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map images, N x numChannels x 28 x 28 with pixels in [0, 1], to log-probabilities, N x classes."""
-        x = self.maxpool1(self.relu1(self.conv1(x)))  # N x 20 x 24 x 24, then N x 20 x 12 x 12
-        x = self.maxpool2(self.relu2(self.conv2(x)))  # N x 50 x 8 x 8, then N x 50 x 4 x 4
-        x = x.flatten(1)  # N x 800
-        x = self.relu3(self.fc1(x))  # N x 500
-        # with --amp the layers above compute in bfloat16, whose three digits are too few for logarithms
-        return self.logSoftmax(self.fc2(x).float())  # N x classes
+        x = self.conv1(x)  # N x 20 x 24 x 24
+        x = self.relu1(x)
+        x = self.maxpool1(x)  # N x 20 x 12 x 12
+
+        x = self.conv2(x)  # N x 50 x 8 x 8
+        x = self.relu2(x)
+        x = self.maxpool2(x)  # N x 50 x 4 x 4
+
+        x = torch.flatten(x, 1)  # N x 800
+        x = self.fc1(x)  # N x 500
+        x = self.relu3(x)
+
+        x = self.fc2(x)  # N x classes
+        return self.logSoftmax(x)

@@ -7,18 +7,24 @@ import shutil
 import signal
 import sys
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from pytest import MonkeyPatch
 
+if TYPE_CHECKING:
+    import torch
+
+    from modules import kmnist
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread for each of the two processes that run the tests
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, and children inherit that
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"train": 800, "t10k": 400}  # images
+SMALL = {True: 800, False: 400}  # training and test images
 ODD = "\x1b[2J\n\udcff" if sys.platform == "linux" else "ä"  # Linux alone takes file names that are no UTF-8
 Result = namedtuple("Result", "code out err")
 Run = Callable[..., Result]  # the fixture below
@@ -30,7 +36,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
     from modules import command_line
     from modules.display import screen
 
-    monkeypatch.setattr(screen, "has_screen", lambda: False)
+    monkeypatch.setattr(screen, "find_obstacle", lambda: "there is no screen")
 
     def call(script: str, *arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
@@ -46,11 +52,12 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: MonkeyPatch) -> Run:
 
 
 @functools.cache
-def first_images(part: str) -> tuple:
+def first_images(train: bool) -> "kmnist.ImageDataset":
     """The first images and labels of KMNIST."""
     from modules import kmnist
 
-    return tuple(values[: SMALL[part]] for values in kmnist.load(part))
+    images, labels = kmnist.load(train).tensors
+    return kmnist.ImageDataset(images[: SMALL[train]], labels[: SMALL[train]])
 
 
 @pytest.fixture
@@ -59,7 +66,8 @@ def small(monkeypatch: MonkeyPatch) -> None:
     import train
     from modules import kmnist
 
-    monkeypatch.setattr(kmnist, "load", {part: first_images(part) for part in SMALL}.get)
+    small = {train: first_images(train) for train in SMALL}
+    monkeypatch.setattr(kmnist, "load", lambda train: small[train])
     monkeypatch.setattr(train.plot, "draw_plot", lambda *_: b"a plot")
 
 
@@ -73,18 +81,18 @@ def pretrained(tmp_path: Path) -> Path:
 def characters(tmp_path: Path) -> Path:
     """A folder of three classes, eight PNG pictures each."""
     folder = tmp_path / "my characters"
-    for index, image in enumerate(first_images("t10k")[0][:24, 0].numpy()):
+    for index, image in enumerate(first_images(False).tensors[0][:24, 0].numpy()):
         save_picture(folder / ("b", "a a", "き")[index % 3] / f"{index // 3}.png", 255 - image)
     return folder
 
 
-def read(images: Sequence[np.ndarray]) -> np.ndarray:
-    """The classes that the project's model reads in images, N x 28 x 28, uint8."""
+def read(images: "torch.Tensor") -> "torch.Tensor":
+    """The classes that the project's model reads in images, N x 1 x 28 x 28, uint8."""
     import predict
     from modules import checkpoint
 
     model, _ = checkpoint.load(ROOT / "output" / "pretrained.pth")
-    return predict.predict(model, np.stack(images), temperature=1.0).argmax(1)
+    return predict.predict(model, images, temperature=1.0).argmax(1)
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

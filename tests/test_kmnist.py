@@ -1,9 +1,8 @@
 """KMNIST's files, pixels, split and warp, the network, its temperature, what training on it reaches, the benchmark."""
 
-import argparse
+import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +11,15 @@ import pytest
 import torch
 from pytest import MonkeyPatch
 from torch.nn import functional
-from torch.utils.data import random_split
+from torch.utils.data import DataLoader, random_split
 from torchvision import datasets
 from torchvision.transforms import ToTensor
 
 import train
-from modules import augment, kmnist
+from docs import benchmark
+from modules import augment, kmnist, temperature
 from modules.augment import warp
-from modules.batches import pixels
 from modules.lenet import LeNet
-from tests import benchmark
 from tests.conftest import Run, quick, read
 
 
@@ -33,43 +31,55 @@ def test_one_epoch_reaches_95_percent_and_draws_its_plot(tmp_path: Path, run: Ru
 
 
 def test_the_pretrained_network_reads_9840_of_the_10000_test_images() -> None:
-    images, labels = kmnist.load("t10k")
-    right = (read(images[:, 0]) == labels.numpy()).sum()
+    images, labels = kmnist.load(train=False).tensors
+    right = (read(images) == labels).sum().item()
     assert right == pytest.approx(9840, abs=2)  # other processors round otherwise
 
 
+MD5 = {
+    "train-images-idx3-ubyte": "92be26ec9822e900ac425d0a0aa84ced",
+    "train-labels-idx1-ubyte": "949e75301f8813e0dc5800dcc320fc52",
+    "t10k-images-idx3-ubyte": "bf305b8cd328700fbc17f5acbc2856d2",
+    "t10k-labels-idx1-ubyte": "9f55f451c0988b028eccdf7d5cc265ab",
+}
+RAW = kmnist.ROOT / "KMNIST" / "raw"
+
+
 @pytest.mark.smoke
-def test_the_files_are_those_of_torchvision_and_give_its_tensors(tmp_path: Path) -> None:
-    assert [md5 for part in kmnist.MD5.values() for md5 in part] == [md5 for _, md5 in datasets.KMNIST.resources]
+def test_the_files_are_the_official_ones_and_batches_are_those_of_torchvision() -> None:
+    assert {path.name: hashlib.md5(path.read_bytes()).hexdigest() for path in RAW.iterdir()} == MD5
     assert datasets.KMNIST.classes == kmnist.CLASSES
-    benchmark.unpack(tmp_path)
-    for part, count in (("train", 60_000), ("t10k", 10_000)):
-        images, labels = kmnist.load(part)
-        official = datasets.KMNIST(str(tmp_path), train=part == "train")
-        assert images.shape == (count, 1, 28, 28)
-        assert torch.equal(images[:, 0], official.data)
-        assert torch.equal(labels, official.targets)
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert torch.equal(pixels(torch.from_numpy(levels)), ToTensor()(levels)[0])
+    official = datasets.KMNIST(kmnist.ROOT, train=False, transform=ToTensor())
+    loaders = [
+        DataLoader(official, batch_size=64),
+        DataLoader(kmnist.load(train=False), 64, collate_fn=kmnist.scale_pixels),
+    ]
+    expected, batch = (next(iter(loader)) for loader in loaders)
+    assert torch.equal(expected[0], batch[0])
+    assert torch.equal(expected[1], batch[1])
 
 
-@pytest.mark.parametrize("name", [name for name, _ in datasets.KMNIST.resources])
+@pytest.mark.parametrize("name", MD5)
 @pytest.mark.parametrize("spoil", [lambda path: os.truncate(path, 2000), Path.unlink])
 def test_bad_data_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, name: str, spoil: Callable) -> None:
-    shutil.copytree(kmnist.RAW, tmp_path, dirs_exist_ok=True)
-    spoil(tmp_path / name)
-    monkeypatch.setattr(kmnist, "RAW", tmp_path)
+    raw = tmp_path / "KMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for path in RAW.iterdir():
+        (raw / path.name).symlink_to(path)
+    (raw / name).unlink()
+    (raw / name).write_bytes((RAW / name).read_bytes()[:5000])
+    spoil(raw / name)
+    monkeypatch.setattr(kmnist, "ROOT", tmp_path)
     done = run("train.py", *quick(tmp_path / "out"))
-    assert (done.code, len(done.err.splitlines())) == (1, 1)
-    assert done.err.startswith(f"train.py: error: {tmp_path / name} ")
-    assert "data/README.md" in done.err
+    line = f"train.py: error: {tmp_path} is incomplete or damaged: data/README.md tells how to get it back\n"
+    assert (done.code, done.err) == (1, line)
     assert not (tmp_path / "out").exists()
 
 
 def test_every_split_uses_every_image_once_and_0_75_is_the_tutorials() -> None:
     def split(count: int, share: float) -> list[list[int]]:
-        args = argparse.Namespace(folder=None, train_split=share, device=torch.device("cpu"))
-        return [list(part.indices) for part in train.split(torch.zeros(count, 1), torch.arange(count), args)]
+        dataset = kmnist.ImageDataset(torch.zeros(count, 1), torch.arange(count))
+        return [list(part.indices) for part in train.split(dataset, share, own=False)]
 
     reference = random_split(range(60_000), [45_000, 15_000], generator=torch.Generator().manual_seed(42))
     assert split(60_000, 0.75) == [list(part.indices) for part in reference]
@@ -92,14 +102,26 @@ def test_the_network_is_the_tutorials_to_the_bit_under_its_names() -> None:
     assert LeNet(numChannels=3, classes=49)(torch.rand(2, 3, 28, 28)).shape == (2, 49)
 
 
+@pytest.mark.smoke
+def test_hooks_on_a_convolution_see_what_it_computed_and_its_gradient() -> None:
+    model, seen = LeNet(1, 10), []
+    model.conv1.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    model.conv1.register_full_backward_hook(lambda layer, inputs, gradients: seen.append(gradients[0]))
+    model(torch.rand(2, 1, 28, 28, requires_grad=True)).sum().backward()
+    assert seen[0].min() < 0  # not what ReLU left of it
+    assert seen[1].shape == (2, 20, 24, 24)
+
+
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
 def test_the_temperature_that_scores_were_spoilt_with_is_found(true: float) -> None:
     torch.manual_seed(0)
     honest = torch.randn(10_000, 10).mul(2).log_softmax(1)
     labels = torch.multinomial(honest.exp(), 1)[:, 0]
     spoilt = (honest * true).log_softmax(1)
-    assert train.choose_temperature(spoilt, labels) == pytest.approx(true, rel=0.06)
-    assert train.choose_temperature(spoilt[:100], labels[:100]) == 1  # too few to tell
+    found, loss = temperature.choose_temperature(spoilt, labels)
+    assert found == pytest.approx(true, rel=0.06)
+    assert loss == pytest.approx(functional.nll_loss(honest, labels).item(), rel=0.01)
+    assert temperature.choose_temperature(spoilt[:100], labels[:100])[0] == 1  # too few to tell
 
 
 SPOTS = torch.zeros(400, 1, 28, 28)
@@ -137,9 +159,8 @@ def first_400(*args: object, **more: object) -> datasets.KMNIST:
 def test_the_plain_loop_trains_and_a_command_is_measured(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setattr(benchmark, "KMNIST", first_400)
-    benchmark.unpack(tmp_path)
     model, script = tmp_path / "m.pth", tmp_path / "script.py"
-    benchmark.plain_loop(str(tmp_path), 1, "cpu", model, tmp_path / "p.png")
+    benchmark.plain_loop(1, "cpu", model, tmp_path / "p.png")
     assert model.stat().st_size > 10_000
     script.write_text("print('[INFO] total time taken to train the model: 1.25s', flush=True)")
     assert benchmark.measure([str(script)])[0] == 1.25

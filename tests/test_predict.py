@@ -13,15 +13,15 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from PIL import Image
 from pytest import MonkeyPatch
 from torch import nn
 
 import predict
 from modules import checkpoint, kmnist, plot
+from modules.command_line import CommandError
+from modules.display import annotations, feature_maps, screen
 from modules.lenet import LeNet
-from modules.display import annotations, feature_maps
 from tests import ink
 from tests.conftest import ODD, ROOT, SMALL, Run, save_picture
 
@@ -34,13 +34,14 @@ RING = cv2.circle(np.full((300, 400), 255, np.uint8), (200, 150), 70, 0, 14)
 def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path, run: Run) -> None:
     done = run("predict.py", "--model", pretrained)
     assert (done.code, done.err) == (0, "")
-    model, data, *lines = done.out.splitlines()
+    target = pretrained.with_name("model-predictions.png")
+    screen, model, data, *lines = done.out.splitlines()
+    assert screen == f"[INFO] no window: there is no screen. All goes onto one sheet, {target}"
     assert model == "[INFO] loading the LeNet model, trained on KMNIST..."
     assert data == "[INFO] loading the KMNIST test dataset..."
     samples = [re.fullmatch(SAMPLE, line) for line in lines[:10]]
     assert [sample[1] for sample in samples] == ["ki", "ki", "ki", "ha", "tsu", "ya", "tsu", "na", "ki", "tsu"]
     right = sum(sample[1] == sample[2] for sample in samples)
-    target = pretrained.with_name("model-predictions.png")
     assert lines[10:] == [f"[INFO] {right} of 10 test images are read right", f"[INFO] predictions drawn on {target}"]
     assert min(cv2.imread(str(target)).shape[:2]) > 2 * annotations.PICTURE
 
@@ -59,22 +60,20 @@ def record(monkeypatch: MonkeyPatch, owner: object, name: str) -> list[tuple]:
 
 @pytest.mark.usefixtures("small")
 def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, annotations, "card")
+    drawn = record(monkeypatch, annotations, "annotate")
     model, _ = checkpoint.load(pretrained)
-    checkpoint.save(pretrained, model, classes=kmnist.CLASSES, dataset="KMNIST", temperature=3.0)
+    checkpoint.save(pretrained, model, {"classes": kmnist.CLASSES, "dataset": "KMNIST", "temperature": 3.0})
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
     done = run("predict.py", "-m", pretrained, "--samples", 10_000, "--seed", 7, "--output", sheet)
     assert f"[INFO] the first 100 predictions drawn on {sheet}\n" in done.out
     found = re.findall(SAMPLE, done.out)
-    assert (len(found), len(drawn)) == (SMALL["t10k"], 100)
-    images, _ = kmnist.load("t10k")
-    generator = np.random.RandomState(7)
-    order = list(dict.fromkeys([*generator.randint(0, 400, 400), *generator.permutation(400)]))
+    assert (len(found), len(drawn)) == (SMALL[False], 100)
+    images, _ = kmnist.load(train=False).tensors
     with torch.no_grad():
-        expected = 100 * (model(images[order] / 255) / 3).softmax(1).max(1).values
+        expected = 100 * (model(images / 255) / 3).softmax(1).max(1).values
     assert [float(confidence) for *_, confidence in found] == pytest.approx(expected.tolist(), abs=0.06)
     kana = dict(zip(kmnist.CLASSES, "おきすつなはまやれを", strict=True))
-    for index, (truth, guess, confidence), (pictures, *texts) in zip(order, found, drawn, strict=False):
+    for index, (truth, guess, confidence), (pictures, *texts) in zip(range(100), found, drawn, strict=False):
         colour, note = (annotations.GREEN, "") if truth == guess else (annotations.RED, f"true: {kana[truth]} {truth}")
         assert texts == [f"{kana[guess]} {guess} {confidence}%", colour, note]
         assert np.array_equal(pictures[0][6::12, 6::12, 0], images[index, 0].numpy())
@@ -83,27 +82,32 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monke
 @pytest.mark.smoke
 @pytest.mark.usefixtures("small")
 def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, annotations, "card")
+    drawn = record(monkeypatch, annotations, "annotate")
     model, saved = checkpoint.load(pretrained)
-    images, labels = kmnist.load("t10k")
-    answers = predict.predict(model, images[:, 0].numpy(), saved["temperature"])
+    images, labels = kmnist.load(train=False).tensors
+    examples, kinds = kmnist.load(train=True).tensors
+    answers = predict.predict(model, images, saved["temperature"]).numpy()
     wrong = np.flatnonzero(answers.argmax(1) != labels.numpy())
     wrong = sorted(wrong, key=lambda index: -answers[index].max())
     expected = [(kmnist.CLASSES[labels[index]], kmnist.CLASSES[answers[index].argmax()]) for index in wrong]
     assert expected
     for count, more in ((100, []), (1, ["--layers"])):
         done = run("predict.py", "-m", pretrained, "--mistakes", "--samples", count, *more)
-        assert f"[INFO] {len(wrong)} of the {SMALL['t10k']} test images are read wrong" in done.out
+        assert f"[INFO] {len(wrong)} of the {SMALL[False]} test images are read wrong" in done.out
         assert [(truth, guess) for truth, guess, _ in re.findall(SAMPLE, done.out)] == expected[:count]
     assert [colour for _, _, colour, _ in drawn] == [annotations.RED] * (len(wrong) + 1)
+    for index, (pictures, *_) in zip(wrong, drawn, strict=False):
+        for label, column in zip((answers[index].argmax(), labels[index]), pictures[1:], strict=True):
+            nearest = min(examples[kinds == label], key=lambda example: (example.float() - images[index]).norm().item())
+            assert np.array_equal(column[2:112:4, 2::4, 0], nearest[0].numpy())  # left its answer, right the truth
 
 
 def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    drawn = record(monkeypatch, annotations, "card")
+    drawn = record(monkeypatch, annotations, "annotate")
     folder = pretrained.parent
     good = [folder / f"つ{ODD}.png", folder / "page.jpg"]
     save_picture(good[0], RING)
-    save_picture(good[1], ink.page(kmnist.load("t10k")[0][:6, 0].numpy(), 2, 3))
+    save_picture(good[1], ink.page(kmnist.load(train=False).tensors[0][:6, 0].numpy(), 2, 3))
     save_picture(folder / "blank.png", np.full((100, 100), 240, np.uint8))
     contents = {"text.png": b"no picture", "empty.png": b"", "cut.jpg": good[1].read_bytes()[:60], "giant.png": b""}
     for name, content in contents.items():
@@ -150,8 +154,41 @@ def test_pictures_of_any_size_end_well_and_doubtful_answers_say_so(pretrained: P
 
 
 def test_without_a_screen_there_is_no_drawing(pretrained: Path, run: Run) -> None:
-    line = "predict.py: error: --draw opens a window, and there is no screen for it\n"
+    line = "predict.py: error: --draw opens a window, which is not possible: there is no screen\n"
     assert run("predict.py", "-m", pretrained, "--draw") == (1, "", line)
+
+
+OBSTACLES = {
+    "no screen": ({"DISPLAY": ""}, "", "there is no screen"),
+    "a display that does not answer": ({"DISPLAY": ":77"}, "", "could not connect to display :77"),
+    "another platform": (
+        {"DISPLAY": ":77", "QT_QPA_PLATFORM": "wayland"},
+        "",
+        'Could not find the Qt platform plugin "wayland"',
+    ),
+    "no windows": (
+        {},
+        "GUI:                           NONE",
+        "this OpenCV has no windows: pip uninstall opencv-python-headless",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere OpenCV has a window wherever it is built with one")
+@pytest.mark.parametrize("kind", OBSTACLES)
+def test_what_keeps_a_window_from_opening_is_said(monkeypatch: MonkeyPatch, kind: str) -> None:
+    settings, build, reason = OBSTACLES[kind]
+    for name, value in {"WAYLAND_DISPLAY": "", **settings}.items():
+        monkeypatch.setenv(name, value)
+    if build:
+        monkeypatch.setattr(cv2, "getBuildInformation", lambda: build)
+    assert reason in screen.find_obstacle()
+
+
+def test_a_sheet_that_cannot_be_written_beside_the_model_asks_for_output(pretrained: Path, run: Run) -> None:
+    pretrained.with_name("model-predictions.png").mkdir()
+    done = run("predict.py", "-m", pretrained)
+    assert (done.code, done.err.endswith("; name another file with --output\n")) == (2, True)
 
 
 @pytest.mark.smoke
@@ -181,38 +218,69 @@ def test_every_script_is_written_somehow_and_never_leaves_its_picture() -> None:
 @pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 1), (17, 1), (36, 4)])
 def test_a_sheet_has_room_for_all_cards_and_a_shape_that_screens_have(count: int, width: int) -> None:
     pictures = [np.full((336, 336 * width, 3), 10 + index, np.uint8) for index in range(count)]
-    sheet = annotations.sheet([annotations.card([picture], "き ki 99.0%", annotations.GREEN) for picture in pictures], "heading")
+    sheet = annotations.draw_sheet(
+        [annotations.annotate([picture], "き ki 99.0%", annotations.GREEN) for picture in pictures], "heading"
+    )
     shades = np.bincount(sheet[..., 0].ravel(), minlength=256)
     assert (shades[10 : 10 + count] > 100 * 100 * width).all()
     assert 0.5 < sheet.shape[1] / sheet.shape[0] < 2.5
 
 
+class Another(LeNet):
+    """What learners make of it: a padded convolution, BatchNorm, other names, a function instead of a layer."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 49)
+        self.first, self.norm, self.conv3 = nn.Conv2d(1, 30, 3, padding=1), nn.BatchNorm2d(30), nn.Conv2d(50, 60, 3)
+        self.conv2, self.fc1 = nn.Conv2d(30, 50, 5, stride=2), nn.Linear(60, 500)
+        del self.conv1, self.relu2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.maxpool1(self.relu1(self.norm(self.first(x))))
+        x = torch.relu(self.conv3(torch.relu(self.conv2(x))))
+        return self.logSoftmax(self.fc2(self.relu3(self.fc1(x.amax((2, 3))))))
+
+
+LAYERS = {
+    LeNet: ["conv1, relu1: 20 of 20 maps, 24 x 24", "conv2, relu2: 50 of 50 maps, 8 x 8"],
+    Another: [
+        "first, norm, relu1: 30 of 30 maps, 28 x 28",
+        "conv2: 50 of 50 maps, 5 x 5",
+        "conv3: 51 of 60 maps, 3 x 3",
+    ],
+}
+
+
 @pytest.mark.smoke
-def test_layers_show_where_the_network_responds(monkeypatch: MonkeyPatch) -> None:
-    """With a filter that hands its middle pixel on, a map of conv1 is the image itself, two pixels cut off."""
-    model, chances, names = LeNet(1, 2).eval(), np.full(2, 0.5), ["one", "two"]
-    nn.init.zeros_(model.conv1.weight)
-    nn.init.zeros_(model.conv1.bias)
-    nn.init.ones_(model.conv1.weight[19, 0, 2, 2].detach())
-    pictures = record(monkeypatch, Axes, "imshow")
-    drawn = feature_maps.draw_layers(model, STROKE, chances, names)
-    assert np.array_equal(pictures[4][1][:24, 19 * 25 :][:, :24], STROKE[2:-2, 2:-2] / 255)
-    assert (drawn == (255, 144, 30)).all(2).sum() > 500  # the blue marks
-    assert feature_maps.draw_layers(model, np.zeros_like(STROKE), chances, names).shape == drawn.shape
+@pytest.mark.parametrize("network", LAYERS)
+def test_layers_show_what_the_network_computed(monkeypatch: MonkeyPatch, network: type) -> None:
+    torch.manual_seed(0)
+    model = (network(1, 10) if network is LeNet else network()).eval()
+    pictures, texts = record(monkeypatch, Axes, "imshow"), record(monkeypatch, Figure, "text")
+    titles = record(monkeypatch, Axes, "set_title")
+    image, names = torch.from_numpy(STROKE)[None], [str(number) for number in range(49)]
+    drawn = feature_maps.draw_feature_maps(model, image, np.full(len(names), 0.02), names)
+    assert (drawn == (255, 144, 30)).all(2).sum() > 300  # the blue marks
+    titles = [title for _, title in titles]
+    for expected in LAYERS[network]:
+        assert any(title.startswith(expected) for title in titles), titles
 
-
-def test_layers_of_another_network_and_the_step_that_is_computed(monkeypatch: MonkeyPatch) -> None:
-    model = LeNet(1, 49).eval()
-    model.conv1, model.conv2, model.relu1 = nn.Conv2d(1, 40, 3, padding="same"), nn.Conv2d(40, 60, 7), nn.Tanh()
-    pictures, texts = record(monkeypatch, Axes, "imshow"), record(monkeypatch, Text, "set_text")
-    feature_maps.draw_layers(model, STROKE, np.full(49, 0.02), ["name"] * 49)
-    texts = "\n".join(str(text) for _, text in texts)
-    products, bias, total, value = (float(number) for number in re.findall(r"([-+]?\d\.\d\d)   is ", texts)[:4])
+    convolution, *_ = model.children() if network is LeNet else [model.first]
+    with torch.no_grad():
+        maps = convolution(image[None] / 255)
+        last = model.relu1(maps if network is LeNet else model.norm(maps))[0, :20]
+    products, bias, total, *_, value = map(float, re.findall(r"([-+]?\d+\.\d\d)  ", texts[0][3]))
     assert products + bias == pytest.approx(total, abs=0.02)
-    patch = torch.from_numpy(pictures[1][1]) / 255
-    assert (model.conv1.weight[:20, 0] * patch).sum((1, 2)).sub(products).abs().min() < 0.006
-    image = torch.from_numpy(STROKE)[None, None] / 255
-    assert model.relu1(model.conv1(image))[0, :20].max().item() == pytest.approx(value, abs=0.006)
+    assert value == pytest.approx(last.max().item(), abs=0.006)
+    shown = dict(zip(titles, (picture for _, picture, *_ in pictures), strict=True))
+    patch, weights = shown["its framed part"], next(shown[title] for title in titles if title.startswith("filter "))
+    assert (patch * weights).sum() == pytest.approx(products, abs=0.006)
+
+
+def test_a_network_without_convolutions_has_no_layers_to_show() -> None:
+    steps = [feature_maps.Step("fc1", nn.Linear(1, 1), torch.zeros(1), torch.zeros(1))]
+    with pytest.raises(CommandError, match=r"has no nn.Conv2d"):
+        feature_maps.group_by_convolution(steps)
 
 
 @pytest.mark.smoke

@@ -1,7 +1,6 @@
 """Flags and model files that are refused in one line, before any work and without running code from them."""
 
 import os
-import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from modules import checkpoint, kmnist
 from modules.lenet import LeNet
 from tests.conftest import Run, save_picture
 
-ABOUT = {"classes": kmnist.CLASSES, "dataset": "KMNIST"}
+METADATA: checkpoint.Metadata = {"classes": kmnist.CLASSES, "dataset": "KMNIST"}
 
 
 class Command:
@@ -28,70 +27,91 @@ def changed(**changes: object) -> Callable[[Path], None]:
     return lambda path: torch.save(torch.load(path, weights_only=True) | changes, path)
 
 
-BAD_FILES: dict[str, Callable[[Path], object]] = {
-    "missing": Path.unlink,
-    "a pipe": lambda path: path.with_name("pipe").rename(path),
-    "no zip": lambda path: path.write_text("text"),
-    "first half": lambda path: os.truncate(path, 800_000),
-    "a changed byte": lambda path: path.write_bytes(path.read_bytes().replace(b"KMNIST", b"KMNISS")),
-    "a command inside": changed(history=Command()),
-    "the tutorial's whole model": lambda path: torch.save(LeNet(1, 10), path),
-    "a newer version": changed(version=2),
-    "classes with control characters": changed(classes=["\x1b[2J"] * 10),
-    "three channels": changed(state_dict=LeNet(3, 10).state_dict()),
+DAMAGED, OBJECTS = "it is damaged, or no model that train.py wrote", "it holds Python objects, which may run code"
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, "No such file"),
+    "a pipe": (lambda path: path.with_name("pipe").rename(path), "no ordinary file"),
+    "no zip": (lambda path: path.write_text("text"), DAMAGED),
+    "first half": (lambda path: os.truncate(path, 800_000), DAMAGED),
+    "a changed byte": (lambda path: path.write_bytes(path.read_bytes().replace(b"KMNIST", b"KMNISS")), DAMAGED),
+    "weights alone": (lambda path: torch.save(LeNet(1, 10).state_dict(), path), DAMAGED),
+    "classes with control characters": (changed(classes=["\x1b[2J"] * 10), DAMAGED),
+    "a temperature of another type": (changed(temperature=[1]), DAMAGED),
+    "a command inside": (changed(history=Command()), OBJECTS),
+    "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), OBJECTS),
+    "a newer version": (changed(version=2), "another version of this project wrote it"),
+    "three channels": (changed(state_dict=LeNet(3, 10).state_dict()), "does not fit modules/lenet.py: size mismatch"),
 }
 
 
+@pytest.mark.parametrize("script", ["predict.py --model", "train.py -m new.pth -p new.png --start-from"])
 @pytest.mark.parametrize("kind", BAD_FILES)
-def test_a_bad_model_file_is_one_line(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, kind: str) -> None:
+def test_a_bad_model_file_is_one_line(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, kind: str, script: str
+) -> None:
     path = tmp_path / "model.pth"
-    checkpoint.save(path, LeNet(1, 10), **ABOUT)
+    checkpoint.save(path, LeNet(1, 10), METADATA)
     getattr(os, "mkfifo", Path.touch)(tmp_path / "pipe")  # Windows has none
-    BAD_FILES[kind](path)
+    spoil, reason = BAD_FILES[kind]
+    spoil(path)
     monkeypatch.chdir(tmp_path)
-    done = run("predict.py", "--model", path)
+    name, *flags = script.split()
+    done = run(name, *flags, path, *["--output", "sheet.png"] * (name == "predict.py"))
     assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
-    assert re.search(r"error: .*model\.pth (cannot be used \(|does not fit modules/lenet\.py: size mismatch)", done.err)
+    assert done.err.startswith(f"{name}: error: {path} ")
+    assert reason in done.err
     assert {*tmp_path.iterdir()} <= {path, tmp_path / "pipe"}
 
 
 def test_models_of_another_network_are_refused(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
     path, model = tmp_path / "m.pth", LeNet(1, 10)
     nn.init.normal_(model.fc2.weight)  # as if it had learned
-    checkpoint.save(path, model, **ABOUT)
-    assert checkpoint.load(path)[1]["temperature"] == 1  # none was saved, as by an earlier version
-    monkeypatch.setattr(nn, "ReLU", lambda inplace: nn.Tanh())  # as in 1998, which no weight tells of
+    checkpoint.save(path, model, METADATA)
+    flags = ["predict.py", "-m", path, "--output", tmp_path / "sheet.png"]
+    forward = LeNet.forward
+    monkeypatch.setattr(LeNet, "forward", lambda self, x: forward(self, nn.functional.dropout(x)))
+    line = "predict.py: error: modules/lenet.py gives two answers to one image: dropout needs training=self.training\n"
+    assert run(*flags) == (2, "", line)
+    monkeypatch.undo()
+    monkeypatch.setattr(nn, "ReLU", nn.Tanh)  # as in 1998, which no weight tells of
     line = f"predict.py: error: {path} was trained with another network than modules/lenet.py is now: train again\n"
-    assert run("predict.py", "-m", path) == (2, "", line)
+    assert run(*flags) == (2, "", line)
     monkeypatch.delattr(nn, "Conv2d")
     with pytest.raises(AttributeError, match="Conv2d"):  # a traceback: it names the line
-        run("predict.py", "-m", path)
+        run(*flags)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    history = {"train_loss": [np.float64(0.5)]}
+    with pytest.raises(TypeError, match=r"history is .*float64.*: a model file holds plain Python values only"):
+        checkpoint.save(tmp_path / "m.pth", LeNet(1, 10), {**METADATA, "history": history})
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.smoke
 def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> None:
     path, model = tmp_path / "deep" / "m.pth", LeNet(1, 10).to(memory_format=torch.channels_last)
-    checkpoint.save(path, model, history={"train_loss": [0.5]}, **ABOUT)
+    checkpoint.save(path, model, {**METADATA, "history": {"train_loss": [0.5]}})
     assert torch.load(path, weights_only=True)["state_dict"]["conv2.weight"].is_contiguous()
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in contents.items():  # a file from a GPU names its device
             archive.writestr(name, content.replace(b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"))
-    again, saved = checkpoint.load(path)
+    assert b"cuda:0" in path.read_bytes()
+    again, saved = checkpoint.load(str(path))
     torch.testing.assert_close([*again.parameters()], [*model.parameters()], rtol=0, atol=0)
     assert (again.training, saved["classes"], saved["history"]) == (False, kmnist.CLASSES, {"train_loss": [0.5]})
 
 
 REFUSED = {
-    "train.py --epochs 0": "argument --epochs: '0' is not from 1 to 10000",
-    "train.py --epochs 1.5": "invalid whole number value: '1.5'",
-    "train.py --lr nan": "'nan' is not from",
+    "train.py --epochs 0": "argument --epochs: '0' is not a whole number from 1 to 10000",
+    "train.py --epochs 1.5": "'1.5' is not a whole number from 1 to 10000",
+    "train.py --lr nan": "'nan' is not a number from 1e-08 to",
     "train.py --device gpu": "'gpu' cannot be used here",
     "train.py --plot p.doc": "cannot write p.doc: its name must end in .eps",
     "train.py --model README.md": "must end in .pth .pt",
     "train.py --model folder.pth": "cannot write folder.pth: it is write-protected, or no ordinary file",
-    "train.py --plot protected.png": "it is write-protected",
     "train.py --plot file/p.png": "cannot write file",
     "predict.py --draw --layers": "not allowed with",
     "predict.py --folder . --image drawing.png": "not allowed with",
@@ -108,15 +128,14 @@ def test_bad_arguments_are_refused(pretrained: Path, run: Run, monkeypatch: Monk
     script, *flags = command.split(" ")
     required = ["-m", "model.pth"] + ["-p", "p.png"] * (script == "train.py")
     monkeypatch.chdir(pretrained.parent)
-    for name in ("drawing.png", "protected.png", "class/there.png"):
+    for name in ("drawing.png", "class/there.png"):
         save_picture(Path(name), np.eye(28))
     Path("README.md").write_text("# Somebody's work\n")
     Path("folder.pth").mkdir()
     Path("file").touch()
     before = {path: path.is_file() and path.read_bytes() for path in Path().rglob("*")}
-    monkeypatch.setattr(kmnist, "load_all", None)
+    monkeypatch.setattr(kmnist, "load", None)
     monkeypatch.setattr(checkpoint, "load", None)
-    monkeypatch.setattr(os, "access", lambda path, _: "protected" not in str(path))
     done = run(script, *required, *flags)
     assert (done.code, done.out) == (2, "")
     last = done.err.splitlines()[-1]

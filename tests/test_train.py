@@ -1,6 +1,5 @@
 """train.py through its command line: what it prints, learns and saves, and how a run may end."""
 
-import argparse
 import math
 import os
 import re
@@ -20,12 +19,12 @@ from tests.conftest import ROOT, Run, quick
 
 pytestmark = pytest.mark.usefixtures("small")
 NUMBER, SHARE = r"\d+\.\d{6}", r"[01]\.\d{4}"
-ARGS = {"amp": False, "augment": False, "label_smoothing": 0.2, "folder": None, "train_split": 0.25}
-ARGS = argparse.Namespace(device=torch.device("cpu"), **ARGS)
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
 
 
 @pytest.mark.smoke
-def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, run: Run, device: str) -> None:
     curves = "".join(rf"{part} loss: {NUMBER}, {part} accuracy: {SHARE}\n" for part in ("Train", "Val"))
     epochs = "".join(rf"\[INFO\] EPOCH: {epoch}/2\n{curves}\n" for epoch in (1, 2))
     rows = "".join(rf" +{name} +{SHARE} +{SHARE} +{SHARE} +\d+\n" for name in kmnist.CLASSES)
@@ -37,7 +36,7 @@ def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, 
         r"\[INFO\] evaluating network\.\.\.\n"
         rf" +precision +recall +f1-score +support\n\n{rows}\n +accuracy +({SHARE}) +\d+\n"
     )
-    done = run("train.py", *quick(tmp_path, "--epochs", 2))
+    done = run("train.py", *quick(tmp_path, "--epochs", 2, "--device", device))
     assert (done.code, done.err) == (0, "")
     temperature, before, after, accuracy = map(float, re.match(lines, done.out).groups())
     assert done.out.endswith(f"[INFO] model saved to {tmp_path / 'm.pth'}, plot saved to {tmp_path / 'p.png'}\n")
@@ -50,7 +49,7 @@ def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, 
     assert (saved["temperature"], saved["history"]["val_loss"][-1]) == pytest.approx((temperature, before), abs=0.006)
     assert after < before
 
-    images, labels = kmnist.load("t10k")
+    images, labels = kmnist.load(train=False).tensors
     guesses = model(images / 255).argmax(1)
     assert saved["test_accuracy"] == pytest.approx((guesses == labels).float().mean())
     assert saved["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
@@ -61,7 +60,7 @@ def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, 
 
 def test_equal_flags_give_equal_weights_to_the_bit_and_each_flag_gives_others(tmp_path: Path, run: Run) -> None:
     flags = ["", "--seed=7", "--augment", "--one-cycle", "--weight-decay=0.05", "--label-smoothing=0.1", "--lr=2e-3"]
-    flags += ["--amp", "--batch-size=32", "--train-split=0.2", "--augment --one-cycle"]
+    flags += ["--batch-size=32", "--train-split=0.2", "--augment --one-cycle"]
     learned = []
     for row in [*flags, flags[0], flags[-1]]:
         assert run("train.py", *quick(tmp_path, *row.split())).code == 0
@@ -71,25 +70,50 @@ def test_equal_flags_give_equal_weights_to_the_bit_and_each_flag_gives_others(tm
 
 
 def test_smoothing_is_torchs_and_the_losses_are_plain_means_over_images() -> None:
-    images, labels = (part[:100] for part in kmnist.load("train"))
-    data, model = train.Images(images / 255, labels), train.LeNet(1, 10)
+    images, labels = (part[:100] for part in kmnist.load(train=True).tensors)
+    data, model = kmnist.ImageDataset(images, labels), train.LeNet(1, 10)
     answers = model(images / 255)
     nn.CrossEntropyLoss(label_smoothing=0.2)(answers, labels).backward()
     expected = [weight.grad.clone() for weight in model.parameters()]
     model.zero_grad()
     still = torch.optim.SGD(model.parameters(), lr=0)
-    whole = train.train_epoch(model, train.DataLoader(data, batch_size=100), still, None, ARGS)
+    whole = train.DataLoader(data, batch_size=100, collate_fn=kmnist.scale_pixels)
+    means = [train.train_epoch(model, whole, still, None, label_smoothing=0.2)]
     torch.testing.assert_close([weight.grad for weight in model.parameters()], expected)
-    in_batches = train.DataLoader(data, batch_size=64)  # the last one is smaller
+    in_batches = train.DataLoader(data, batch_size=64, collate_fn=kmnist.scale_pixels)  # the last one is smaller
+    means += [train.train_epoch(model, in_batches, still, None, label_smoothing=0.2), train.evaluate(model, in_batches)]
     plain = nn.NLLLoss()(answers, labels).item(), (answers.argmax(1) == labels).float().mean().item()
-    for means in (whole, train.train_epoch(model, in_batches, still, None, ARGS), train.evaluate(model, in_batches)):
-        assert means[:2] == pytest.approx(plain)
+    assert [loss_and_accuracy[:2] for loss_and_accuracy in means] == [pytest.approx(plain)] * 3
+
+
+def test_decay_shrinks_weights_apart_from_the_gradient_and_the_rate_follows_one_cycle(tmp_path: Path, run: Run) -> None:
+    norms = []
+    for decay in (0, 0.5):
+        done = run("train.py", *quick(tmp_path, "--epochs", 4, "--lr", 1e-2, "--one-cycle", "--weight-decay", decay))
+        assert done.code == 0
+        model, saved = checkpoint.load(tmp_path / "m.pth")
+        norms.append(model.fc1.weight.norm().item())
+    rates = saved["history"]["lr"]  # the mean of each epoch
+    assert rates[0] < rates[1] > rates[2] > rates[3]
+    steps = 4 * math.ceil(200 / 64)
+    assert norms[1] == pytest.approx(norms[0] * math.exp(-0.5 * steps * sum(rates) / 4), rel=0.02)
 
 
 def test_a_run_that_learned_nothing_says_so(tmp_path: Path, run: Run) -> None:
     done = run("train.py", *quick(tmp_path, "--lr", "1"))
     assert (done.code, done.err) == (0, "")
-    assert re.search(r"\[INFO\] the network learned nothing: it guesses\. Try another --lr.*\n$", done.out)
+    assert re.search(r"\[INFO\] every test image is read as \w+: try another --lr, or more --epochs\n", done.out)
+
+
+def test_a_default_device_that_cannot_be_used_is_no_fault_of_the_user(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
+) -> None:
+    answers = iter([True])  # to the project alone: torch asks, too
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: next(answers, False))
+    monkeypatch.setattr(torch, "ones", Mock(side_effect=RuntimeError("CUDA error: no kernel image. Old card")))
+    done = run("train.py", *quick(tmp_path))
+    line = "[INFO] 'cuda' cannot be used here (CUDA error: no kernel image); 'cpu' always can: using the CPU\n"
+    assert (done.code, done.err, done.out.startswith(line)) == (0, "", True)
 
 
 ENDS = {130: (KeyboardInterrupt, "interrupted"), 1: ((math.nan, 0), "the loss of epoch 3 is not finite: try a lower")}
@@ -103,19 +127,41 @@ def test_an_early_end_keeps_complete_epochs(pretrained: Path, run: Run, monkeypa
     done = run("train.py", *quick(folder, "--epochs", 3, "-m", pretrained))
     assert done.code == code
     assert done.err.startswith(f"train.py: error: {line}")
+    assert "model.pth holds a model, which will be replaced: KMNIST, test accuracy 98.40%\n" in done.out
     assert "[INFO] ended early: keeping the weights of epoch 2\n" in done.out
     assert f"[INFO] model saved to {pretrained}, plot saved to {folder / 'p.png'}\n" in done.out
     model, saved = checkpoint.load(pretrained)
     assert [len(curve) for curve in saved["history"].values()] == [2] * 5
-    validation = train.DataLoader(train.split(*kmnist.load("train"), ARGS)[1], batch_size=250)
-    assert evaluate(model, validation)[0] == pytest.approx(saved["history"]["val_loss"][1])
+    validation = train.split(kmnist.load(train=True), 0.25, own=False)[1]
+    loader = train.DataLoader(validation, batch_size=250, collate_fn=kmnist.scale_pixels)
+    assert evaluate(model, loader)[0] == pytest.approx(saved["history"]["val_loss"][1])
+
+
+def test_ctrl_c_right_after_an_epoch_is_saved_costs_nothing(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
+    save, calls = checkpoint.save, []
+
+    def saved_and_interrupted(path: Path, model: nn.Module, metadata: checkpoint.Metadata) -> None:
+        save(path, model, metadata)
+        calls.append(metadata)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "save", saved_and_interrupted)
+    done = run("train.py", *quick(tmp_path, "--epochs", 3))
+    assert (done.code, done.err) == (130, "train.py: error: interrupted\n")
+    assert "[INFO] ended early: keeping the weights of epoch 2\n" in done.out
+    assert len(checkpoint.load(tmp_path / "m.pth")[1]["history"]["lr"]) == 2
 
 
 def test_what_fails_in_the_first_epoch_costs_no_model(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
     old, ends = pretrained.read_bytes(), {1: f"{pretrained}: No space left", 130: "interrupted"}
-    monkeypatch.setattr(command_line.os, "fsync", Mock(side_effect=[OSError(28, "No space left"), KeyboardInterrupt]))
     for code, line in ends.items():
-        done = run("train.py", *quick(pretrained.parent, "-m", pretrained))
+        with monkeypatch.context() as patch:
+            if code == 1:
+                patch.setattr(command_line.os, "fsync", Mock(side_effect=OSError(28, "No space left")))
+            else:
+                patch.setattr(train, "evaluate", Mock(side_effect=KeyboardInterrupt))
+            done = run("train.py", *quick(pretrained.parent, "-m", pretrained))
         assert (done.code, done.err) == (code, f"train.py: error: {line}\n")
         assert [path.read_bytes() for path in pretrained.parent.iterdir()] == [old]
     done = run("train.py", *quick(pretrained.parent, "-m", pretrained, "--lr", 1e8))
@@ -160,5 +206,18 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
     assert "\r[INFO] EPOCH: 1/10000\r\n" in lines  # the bar is gone before the line
     kept = len(checkpoint.load(out / "m.pth")[1]["history"]["val_acc"])
     assert f"[INFO] ended early: keeping the weights of epoch {kept}\r\n" in lines
-    assert lines.endswith("train.py: error: interrupted\r\n")
+    assert "train.py: error: interrupted\r\n" in lines
     assert (out / "p.png").stat().st_size > 20_000
+
+
+def test_a_link_stays_one_and_a_closed_pipe_is_no_traceback(tmp_path: Path, run: Run, characters: Path) -> None:
+    target, link = tmp_path / "there" / "m.pth", tmp_path / "m.pth"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    assert run("train.py", *quick(tmp_path)).code == 0
+    assert link.is_symlink()
+    assert checkpoint.load(target)[1]["dataset"] == "KMNIST"
+    words = map(str, [sys.executable, ROOT / "train.py", *quick(tmp_path, "--folder", characters)])
+    with subprocess.Popen([*words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 1)

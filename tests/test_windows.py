@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import ImageGrab
 from pytest import MonkeyPatch
 
 from modules import kmnist
-from modules.handwriting import pictures
 from modules.display import canvas
+from modules.handwriting import pictures
 from tests import ink
 from tests.conftest import ROOT, Run, read
 
@@ -96,8 +98,9 @@ def test_samples_open_one_after_the_other(screen: None, pretrained: Path) -> Non
     act("key", "space")
     wait_for(lambda view: (view != first).any())
     subprocess.run(["xdotool", "key", "alt+F4"], check=False)  # as the close button; act would search a closed window
-    assert process.communicate(timeout=PATIENCE)[0].count("ground truth label") == 10
+    out = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
+    assert out.count("ground truth label") in (2, 3)  # a line for each that was shown; alt is a key, too
 
 
 def test_writing_in_the_window_and_filing_what_is_written(screen: None, pretrained: Path, run: Run) -> None:
@@ -119,29 +122,104 @@ def test_writing_in_the_window_and_filing_what_is_written(screen: None, pretrain
     act("key", "space")
     wait_for(blank)
 
-    for key in ("a", "a", "3"):
-        write(LINE, lambda view: not blank(view))
-        act("key", key)
-        wait_for(blank)
-    files = [folder / "3" / "1.png", folder / "a" / "1.png", folder / "a" / "2.png"]
-    assert sorted(folder.rglob("*.png")) == files
-    act("key", "BackSpace")
-    wait_for(lambda view: not blank(view))  # the drawing is back
-    act("key", "a")
     write(LINE, lambda view: not blank(view))
-    act("key", "BackSpace", "key", "BackSpace", "key", "b")  # takes no file back now, and files no blank sheet
+    act("key", "a")
     wait_for(blank)
+    write(LINE, lambda view: not blank(view))
+    act("mousemove", "--window", "%1", canvas.PAPER + 60, canvas.BARS[0] + 10, "click", 1)  # the likeliest class
+    wait_for(blank)
+    assert [path.parent.name in ("a", *kmnist.CLASSES) for path in folder.rglob("*.png")] == [True, True]
     act("mousemove", "--window", "%1", 150, 150, "mousedown", 1)
     process.send_signal(signal.SIGINT)  # Ctrl-C, in the middle of a stroke
     assert process.wait(PATIENCE) == 130
-    assert sorted(folder.rglob("*.*")) == [*files[1:], folder / "a" / "3.png"]
     assert "drawing-1.png: predicted label: " in run("predict.py", "-m", pretrained, "--image", drawing).out
+
+
+BUTTON = cv2.EVENT_FLAG_LBUTTON
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> canvas.Canvas:
+    """A canvas of three classes, of which the second is the likeliest, without its window."""
+
+    def classify(images: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([[0.1, 0.7, 0.2]])
+
+    return canvas.Canvas(classify, ["A", "か", "../up"], 0.95, tmp_path / "out", tmp_path / "mine")
+
+
+def move(paper: canvas.Canvas, *points: tuple[int, int]) -> None:
+    for x, y in points:
+        paper.on_mouse(cv2.EVENT_MOUSEMOVE, x, y, BUTTON)
+
+
+def press_button(paper: canvas.Canvas, x: int, y: int) -> None:
+    paper.on_mouse(cv2.EVENT_LBUTTONDOWN, x, y, BUTTON)
+
+
+def files(paper: canvas.Canvas) -> list[str]:
+    return sorted(str(path.relative_to(paper.drawings.parent)) for path in paper.drawings.parent.rglob("*.png"))
+
+
+def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
+    paper: canvas.Canvas, monkeypatch: MonkeyPatch
+) -> None:
+    rows = [(canvas.PAPER + 50, canvas.BARS[0] + 28 * row + 5) for row in range(4)]
+    press_button(paper, *rows[0])
+    assert files(paper) == []  # there is no drawing
+    press_button(paper, *LINE[0])
+    move(paper, *LINE)
+    before = paper.draw()
+    paper.on_mouse(cv2.EVENT_MOUSEMOVE, *rows[1], 0)
+    assert paper.pointed_class() == "../up"
+    assert (before != paper.draw()).any()  # the pointer shows what would be filed
+    press_button(paper, *rows[1])
+    press_button(paper, *rows[3])
+    assert files(paper) == []  # a name that is no folder's; no class
+    press_button(paper, *rows[0])
+    assert (files(paper), paper.strokes) == (["mine/か/1.png"], [])
+    now = [100.0]
+    monkeypatch.setattr(canvas.time, "monotonic", lambda: now[0])
+    for _ in range(40):  # Backspace is held: the drawing comes back, and stays
+        paper.press("backspace")
+        now[0] += 0.04
+    assert (files(paper), len(paper.strokes)) == ([], 1)
+    now[0] += 2
+    paper.press("backspace")
+    assert paper.strokes == []
+    assert not (paper.folder / "か").exists()
+
+
+def test_enter_saves_a_drawing_once_and_all_of_it(paper: canvas.Canvas) -> None:
+    press_button(paper, *LINE[0])
+    paper.draw()
+    move(paper, *LINE[1:])
+    for _ in range(40):  # it is held
+        paper.press("enter")
+    assert files(paper) == ["out/drawing-1.png"]
+    saved = cv2.imread(str(paper.drawings / "drawing-1.png"))
+    assert np.array_equal(saved, canvas.draw_sheet(paper.strokes))  # with the points after the last look at it
+    move(paper, (400, 400))
+    paper.press("enter")
+    assert files(paper) == ["out/drawing-1.png", "out/drawing-2.png"]
+
+
+@pytest.mark.parametrize("key", ["space", "backspace", "a"])
+def test_a_key_in_the_middle_of_a_stroke_leaves_no_invisible_pen(paper: canvas.Canvas, key: str) -> None:
+    press_button(paper, 100, 100)
+    move(paper, (100, 200))
+    paper.press(key)
+    assert paper.strokes == []
+    move(paper, (200, 300), (300, 300))
+    assert paper.strokes == [[(200, 300), (300, 300)]]
+    press_button(paper, canvas.PAPER + 10, 100)
+    move(paper, (300, 100))
+    assert len(paper.strokes) == 1  # a drag from beside the paper writes nothing
 
 
 @pytest.mark.smoke
 def test_characters_written_with_the_pen_are_read_like_the_originals() -> None:
-    images, labels = (part[:30].numpy() for part in kmnist.load("t10k"))
-    sheets = (canvas.draw_ink(ink.strokes(image))[::2, ::2] for image in images[:, 0])
-    written = [pictures.find_characters(sheet)[0][0] for sheet in sheets]
-    right = (read([*images[:, 0], *written]).reshape(2, -1) == labels).sum(1)
-    assert right[1] >= 0.9 * right[0]
+    images, labels = (part[:30] for part in kmnist.load(train=False).tensors)
+    sheets = [canvas.draw_sheet(ink.strokes(image)) for image in images[:, 0].numpy()]
+    written = torch.cat([pictures.find_characters(sheet)[0] for sheet in sheets])
+    assert (read(written) == labels).sum() >= 0.9 * (read(images) == labels).sum()

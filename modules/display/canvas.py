@@ -1,84 +1,195 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
+from modules import kmnist
 from modules.command_line import CommandError, write_whole
-from modules.handwriting.pictures import SIZE, find_characters
 from modules.display import screen
-from modules.display.annotations import BLACK, GREY, bars, encode, enlarge, write
+from modules.display.annotations import BLACK, GREEN, GREY, draw_bars, encode, enlarge, likeliest, write
+from modules.handwriting.pictures import SIZE, find_characters
 
 PAPER, PANEL = 600, 370  # pixels: the paper, a square, on the left, what the network makes of it on the right
+BARS = 250, 530  # pixels: top and bottom of the bars in the panel
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels; with it 99% of 500 training images, written again, large or small, are read right
+PAUSE = 1.0  # seconds; a key that is held down repeats sooner
 KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
-def run(classify: Callable, names: list[str], sure: float, drawings: Path, folder: Path | None) -> None:
-    """Open the window; return when it is closed. Enter saves a drawing in the folder `drawings`.
+class Canvas:
+    """The strokes on the paper, what the network reads in them, and what keys and the mouse do.
 
-    `classify` maps images, N x 28 x 28, uint8, to the probabilities of the classes `names`; below `sure` it is unsure.
-    With a `folder`, a letter or digit key files the drawing there, in the class of that name.
+    `classify` maps images, N x 1 x 28 x 28, uint8, to the probabilities of the classes; below `sure` it is unsure.
+    Enter saves a drawing in the folder `drawings`. With a `folder`, a click on a class files it there, in that class. A
+    letter or digit key files it in the class of that name.
     """
-    strokes: list[Stroke] = []
-    pen: Stroke = []
-    filed: list[tuple[Path, list[Stroke]]] = []  # the last drawing that was filed, until the next stroke
-    interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
 
-    def on_mouse(event: int, x: int, y: int, flags: int, _: object) -> None:
-        nonlocal pen
-        if event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK):  # two quick dots arrive as a double click
-            pen = [(x, y)]
-            if x < PAPER:
-                strokes.append(pen)
-                filed.clear()
-        elif flags & cv2.EVENT_FLAG_LBUTTON:
-            pen.append((x, y))
+    def __init__(
+        self,
+        classify: Callable[[torch.Tensor], torch.Tensor],
+        classes: list[str],
+        sure: float,
+        drawings: Path,
+        folder: Path | None,
+    ) -> None:
+        self.classify, self.classes, self.sure = classify, classes, sure
+        self.drawings, self.folder = drawings, folder
+        self.strokes: list[Stroke] = []
+        self.pen: Stroke | None = None  # the stroke that is being written
+        self.pointer = (0, 0)
+        self.writing = False  # the mouse button went down on the paper and is not up again
+        self.saved: list[Stroke] = []  # what Enter saved last
+        self.filed: tuple[Path, list[Stroke]] | None = None  # what was filed last, until the next stroke
+        self.taken_back = -PAUSE  # when Backspace last took a filed drawing back, in seconds
+        self.note = ""
+        self.probabilities = np.zeros(len(classes))
 
-    screen.open_window(PAPER + PANEL, PAPER)
-    cv2.setMouseCallback(screen.WINDOW, on_mouse)
-    shown, sheet = None, None
-    while (key := screen.wait_key()) != "esc":
-        if interrupts:
-            raise KeyboardInterrupt
-        if [len(stroke) for stroke in strokes] == shown and not key:
-            continue
-        note = ""
+    def run(self) -> None:
+        """Open the window; return when it is closed."""
+        interrupts: list[int] = []
+        signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
+        screen.open_window(PAPER + PANEL, PAPER)
+        cv2.setMouseCallback(screen.WINDOW, self.on_mouse)
+        shown = None
+        while (key := screen.wait_key()) != "esc":
+            if interrupts:
+                raise KeyboardInterrupt
+            if key:
+                self.press(key)
+            state = [len(stroke) for stroke in self.strokes], self.pointed_class(), self.note
+            if state != shown:
+                shown = state
+                cv2.imshow(screen.WINDOW, self.draw())
+
+    def on_mouse(self, event: int, x: int, y: int, flags: int, _: object = None) -> None:
+        """Write on the paper, or file the drawing in the class that is clicked. In pixels of the window."""
+        self.pointer = (x, y)
+        pressed = event in (cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONDBLCLK)  # two quick dots arrive as a double click
+        if pressed:
+            self.writing = x < PAPER
+        if not (self.writing and (pressed or flags & cv2.EVENT_FLAG_LBUTTON)):
+            if pressed and (name := self.pointed_class()):
+                self.file(name)
+        elif pressed or self.pen is None:  # a key in the middle of a stroke ends it, and the rest is a stroke again
+            self.pen = [(x, y)]
+            self.strokes.append(self.pen)
+            self.filed, self.note = None, ""
+        else:
+            self.pen.append((x, y))
+
+    def press(self, key: str) -> None:
+        """Do what a key does: "space", "backspace", "enter", or a letter or digit."""
+        self.note = ""
         if key == "space":
-            strokes.clear()
-        elif key == "backspace" and strokes:
-            strokes.pop()
-        elif key == "backspace" and filed:
-            path, strokes[:] = filed.pop()
+            self.strokes, self.pen = [], None
+        elif key == "backspace":
+            self.undo()
+        elif key == "enter" and self.strokes and self.strokes != self.saved:  # a held key saves once
+            self.saved = deepcopy(self.strokes)
+            self.save(self.drawings, "drawing-")
+        elif self.folder and self.strokes and len(key) == 1 and key.isascii() and key.isalnum():
+            self.file(key)
+
+    def undo(self) -> None:
+        """Take the last stroke back, or on an empty paper the drawing that was just filed."""
+        now = time.monotonic()
+        if now - self.taken_back < PAUSE:  # a held key takes back a filed drawing, but not also its strokes
+            self.taken_back = now
+        elif self.strokes:
+            self.strokes.pop()
+            self.pen = None
+        elif self.filed:
+            (path, self.strokes), self.filed = self.filed, None
+            self.taken_back = now
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
-            note = f"{path} is removed"
-        elif key == "enter" and strokes:
-            _, note = save(sheet, drawings, "drawing-")
-        elif folder and strokes and len(key) == 1 and key.isascii() and key.isalnum():
-            if (folder / key).is_dir() and key not in [path.name for path in folder.iterdir()]:
-                note = f"this disk takes {key.upper()} and {key.lower()} for one: press the other"
-            else:
-                path, note = save(sheet, folder / key)
-                if path.exists():
-                    filed[:] = [(path, strokes.copy())]
-                    strokes.clear()
-        shown, paper = [len(stroke) for stroke in strokes], draw_ink(strokes)
-        sheet = cv2.resize(paper, (SHEET, SHEET), interpolation=cv2.INTER_AREA)
-        seen, remark = look_at(sheet)
-        chances = classify(seen[None])[0] if seen.any() else np.zeros(len(names))
-        if 0 < chances.max() <= sure:
+            self.note = f"{path} is removed"
+
+    def file(self, name: str) -> None:
+        """Save the drawing in the class of that name, and begin a new one."""
+        assert self.folder
+        folder = self.folder / name
+        if Path(name).name != name or name.startswith("."):
+            self.note = f"no folder can be named {name}"
+        elif folder.is_dir() and name not in [path.name for path in self.folder.iterdir()]:
+            self.note = f"this disk takes {name} for a class that is there: choose another name"
+        elif path := self.save(folder):
+            self.filed = path, self.strokes
+            self.strokes, self.pen = [], None
+
+    def save(self, folder: Path, prefix: str = "") -> Path | None:
+        """Write the drawing under the first free number. Returns its path, or None if that failed."""
+        number = 1
+        while (path := folder / f"{prefix}{number}.png").exists():
+            number += 1
+        try:
+            write_whole(path, encode(draw_sheet(self.strokes), ".png"))
+        except OSError as error:
+            self.note = f"not saved: {path}: {error.strerror}"
+            return None
+        self.note = f"saved as {path}"
+        print(f"[INFO] drawing {self.note}")
+        return path
+
+    def pointed_class(self) -> str | None:
+        """The name of the class that a click would file the drawing in."""
+        x, y = self.pointer
+        row = (y - BARS[0]) * 10 // (BARS[1] - BARS[0])
+        order = likeliest(self.probabilities)
+        if self.folder and self.strokes and x >= PAPER and 0 <= row < len(order):
+            return self.classes[order[row]]
+        return None
+
+    def read(self) -> tuple[np.ndarray, str]:
+        """Read the paper. Returns what the network gets, 28 x 28, black if there is nothing to read, and a remark."""
+        self.probabilities = np.zeros(len(self.classes))
+        blank = np.zeros((SIZE, SIZE), np.uint8)
+        try:
+            characters, _, remark = find_characters(draw_sheet(self.strokes))
+        except CommandError:
+            return blank, "write one character on the left"
+        if len(characters) > 1:
+            return blank, "more than one character: press backspace or space"
+        self.probabilities = self.classify(characters)[0].numpy()
+        if self.probabilities.max() <= self.sure:
             remark = "unsure: is it a character that the model knows?"
-        panel = draw_panel(seen, chances, names, folder, note or remark)
-        cv2.imshow(screen.WINDOW, np.hstack([paper, panel]))
+        return characters[0, 0].numpy(), remark
+
+    def draw(self) -> np.ndarray:
+        """The whole window: the paper, the network's image and answer, the keys, and the drawings of each class."""
+        image, remark = self.read()
+        panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
+        panel[:, :2] = GREY
+        write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
+        panel[46:242, 20:216] = enlarge(image, 196)
+        for line, text in enumerate([*KEYS, "letter, digit: file it"] if self.folder else KEYS):
+            write(panel, text, (226, 66 + 34 * line), 17, BLACK)
+        top, bottom = BARS
+        panel[top:bottom, 20:] = draw_bars(
+            self.probabilities, kmnist.display_names(self.classes), PANEL - 20, bottom - top
+        )
+        if name := self.pointed_class():
+            row = likeliest(self.probabilities).index(self.classes.index(name))
+            height = (bottom - top) // 10
+            cv2.rectangle(panel, (12, top + row * height), (PANEL - 6, top + (row + 1) * height - 1), GREEN, 2)
+            remark = f"click: file this drawing as {name}"
+        if self.folder:
+            classes = sorted(path for path in self.folder.glob("[!.]*") if path.is_dir())
+            counts = [f"{path.name}: {len(list(path.glob('[!.]*')))}" for path in classes]
+            write(panel, f"{self.folder.name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
+        write(panel, self.note or remark, (20, 585), 18, GREY)
+        return np.hstack([draw_ink(self.strokes), panel])
 
 
 def draw_ink(strokes: list[Stroke]) -> np.ndarray:
@@ -91,42 +202,6 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
     return paper
 
 
-def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
-    """What the network gets, 28 x 28, black if there is nothing to read, and a remark about it."""
-    try:
-        characters, _, remark = find_characters(sheet)
-    except CommandError:
-        return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left"
-    if len(characters) > 1:
-        return np.zeros((SIZE, SIZE), np.uint8), "more than one character: press backspace or space"
-    return characters[0], remark
-
-
-def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: Path | None, note: str) -> np.ndarray:
-    """The network's image, its answer, the keys and the drawings of each class: PAPER x PANEL x 3, uint8."""
-    panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
-    panel[:, :2] = GREY
-    write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
-    panel[46:242, 20:216] = enlarge(seen, 7)
-    for line, text in enumerate([*KEYS, "letter, digit: file it"] if folder else KEYS):
-        write(panel, text, (226, 66 + 34 * line), 17, BLACK)
-    panel[250:530, 20:] = bars(chances, names, PANEL - 20, 280)
-    if folder:
-        classes = sorted(path for path in folder.glob("[!.]*") if path.is_dir())
-        counts = [f"{path.name}: {len(list(path.glob('[!.]*')))}" for path in classes]
-        write(panel, f"{folder.name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
-    write(panel, note, (20, 585), 18, GREY)
-    return panel
-
-
-def save(sheet: np.ndarray, folder: Path, prefix: str = "") -> tuple[Path, str]:
-    """Write a drawing under the first free number, and return its path and a line about it."""
-    number = 1
-    while (path := folder / f"{prefix}{number}.png").exists():
-        number += 1
-    try:
-        write_whole(path, encode(sheet, ".png"))
-    except OSError as error:
-        return path, f"not saved: {path}: {error.strerror}"
-    print(f"[INFO] drawing saved as {path}")
-    return path, f"saved as {path}"
+def draw_sheet(strokes: list[Stroke]) -> np.ndarray:
+    """The paper as it is read and saved, SHEET x SHEET x 3, uint8."""
+    return cv2.resize(draw_ink(strokes), (SHEET, SHEET), interpolation=cv2.INTER_AREA)

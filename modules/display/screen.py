@@ -1,6 +1,7 @@
-"""Windows, where there is a screen to open them on."""
+"""A window, where there is a screen to open it on."""
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,14 +12,26 @@ import numpy as np
 WINDOW = "LeNet"
 # Backspace is 127 on macOS and 8 elsewhere, and a keyboard has two Enter keys; see OpenCV's highgui/src/window_*
 KEYS = {8: "backspace", 127: "backspace", 10: "enter", 13: "enter", 27: "esc", 32: "space"}
+HEADLESS = (
+    "this OpenCV has no windows: pip uninstall opencv-python-headless opencv-contrib-python-headless, "
+    "then pip install --force-reinstall --no-deps opencv-contrib-python"
+)
 
 
-def has_screen() -> bool:
-    """Whether OpenCV can open a window. On Linux, where it may abort the process, a child process tries first."""
+def find_obstacle() -> str:
+    """Why OpenCV can open no window, or "". On Linux, where it may abort the process, a child process tries first."""
+    if re.search(r"GUI: +NONE", cv2.getBuildInformation()):
+        return HEADLESS
     if not sys.platform.startswith("linux"):
-        return True
+        return ""
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "there is no screen"
     trial = "import signal; signal.alarm(20); import cv2; cv2.namedWindow('trial'); cv2.waitKey(1)"  # 20 seconds
-    return subprocess.run([sys.executable, "-c", trial], capture_output=True, check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", trial], capture_output=True, check=False, text=True, errors="replace")
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines() or ["the screen does not answer"]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]  # Qt says first what is wrong, Python last
 
 
 def open_window(width: int, height: int) -> None:
@@ -37,12 +50,10 @@ def wait_key() -> str:
     return "esc"
 
 
-def show(cards: list[np.ndarray]) -> None:
-    """Show one card after the other: any key goes on; q, Esc or the window's close button ends."""
-    open_window(*cards[0].shape[1::-1])
-    for picture in cards:
-        cv2.imshow(WINDOW, picture)
-        while not (key := wait_key()):
-            pass
-        if key in ("q", "esc"):
-            break
+def show(picture: np.ndarray) -> bool:
+    """Show a picture in the window until a key is pressed. False for q, Esc or the window's close button."""
+    open_window(*picture.shape[1::-1])
+    cv2.imshow(WINDOW, picture)
+    while not (key := wait_key()):
+        pass
+    return key not in ("q", "esc")

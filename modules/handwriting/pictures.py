@@ -10,11 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageOps, ImageStat
 
 from modules.command_line import CommandError
-from modules.handwriting.segment import label_characters
 from modules.handwriting.binarize import extract_ink, scaled
+from modules.handwriting.segment import label_characters
 
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
@@ -56,11 +57,11 @@ def load_picture(path: Path) -> np.ndarray:
         raise CommandError(f"cannot be read ({getattr(error, 'strerror', None) or usual})") from None
 
 
-def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], str]:
+def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray], str]:
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
-    Returns each as 28 x 28, uint8, light on dark; its left, top, width and height as shares of the picture's longer
-    side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
+    Returns them, N x 1 x 28 x 28, uint8, light on dark; the left, top, width and height of each as shares of the
+    picture's longer side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
     """
     ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -85,7 +86,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
     remarks = [f"left out: {', '.join(removed)}"] if removed else []
     remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
     remarks += ["unsure: uneven sizes, as where characters touch"] if max(sizes) > TOUCHING * np.median(sizes) else []
-    return np.stack(characters), boxes, "; ".join(remarks)
+    return torch.from_numpy(np.stack(characters))[:, None], boxes, "; ".join(remarks)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:
