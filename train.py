@@ -10,7 +10,6 @@ import math
 import sys
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,12 +53,7 @@ def parse_args() -> Namespace:
     add("--one-cycle", action="store_true", help="let the learning rate rise to --lr, then fall to almost 0")
     add_number(parser, "--label-smoothing", 0, 0.99, 0.0, "share of each label spread over all classes")
     add_number(parser, "--weight-decay", 0, 10, 0.0, "each step shrinks each weight by this times the learning rate")
-    add(
-        "--device",
-        metavar="D",
-        type=command_line.parse_device,
-        help="any torch device (default: cuda where it can be used, else cpu)",
-    )
+    add("--device", metavar="D", type=command_line.parse_device, help="any torch device (default: cuda, else cpu)")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed for weights, shuffling and warps")
     args = parser.parse_args()
 
@@ -79,21 +73,17 @@ def split(dataset: ImageDataset, train_split: float, own: bool) -> list[Subset]:
 
 def train_epoch(
     model: LeNet, loader: DataLoader, optimizer: Optimizer, scheduler: LRScheduler | None, label_smoothing: float
-) -> tuple[float, float, float]:
-    """Train on every image once. Returns the mean loss and the accuracy while it learns, and the mean learning rate."""
+) -> tuple[float, float]:
+    """Train on every image once. Returns the mean loss and the accuracy, both measured while it learns."""
     loss_function = nn.NLLLoss()
     device = next(model.parameters()).device
     # sums on the device: an .item() in each step would make the step wait for it
-    total_loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
-    count, rates = 0, []
+    total_loss, correct, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
     model.train()
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
         log_probs = model(images)
         loss = loss_function(log_probs, labels)
         total_loss += loss.detach() * len(labels)  # detached, or the sum would keep every step's graph
-        correct += (log_probs.argmax(1) == labels).sum()
-        count += len(labels)
-        rates.append(optimizer.param_groups[0]["lr"])
         if label_smoothing:
             loss = (1 - label_smoothing) * loss - label_smoothing * log_probs.mean()
 
@@ -102,7 +92,10 @@ def train_epoch(
         optimizer.step()
         if scheduler:
             scheduler.step()
-    return total_loss.item() / count, correct.item() / count, sum(rates) / len(rates)
+
+        correct += (log_probs.argmax(1) == labels).sum()
+        count += len(labels)
+    return total_loss.item() / count, correct.item() / count
 
 
 @torch.inference_mode()
@@ -124,9 +117,10 @@ def train(
     scheduler: LRScheduler | None,
     epochs: int,
     label_smoothing: float,
-    save: Callable[[checkpoint.History], None],
+    path: Path,
+    metadata: checkpoint.Metadata,
 ) -> tuple[checkpoint.History, int]:
-    """Train, and hand the curves to `save` after each epoch. Returns the curves and an exit code.
+    """Train, and save the model after each epoch at `path`. Returns the curves and an exit code.
 
     Ctrl-C (code 130) or a loss that is not finite (code 1) ends the training early. The model then has the weights of
     the last whole epoch. If there is none, the error is raised.
@@ -136,8 +130,9 @@ def train(
     code = 0
     start = time.perf_counter()
     for epoch in range(1, epochs + 1):
+        lr = optimizer.param_groups[0]["lr"]  # as the epoch begins
         try:
-            train_loss, train_acc, lr = train_epoch(model, train_loader, optimizer, scheduler, label_smoothing)
+            train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, label_smoothing)
             val_loss, val_acc, *_ = evaluate(model, val_loader)
             if not math.isfinite(train_loss + val_loss):
                 raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr", code=1)
@@ -145,7 +140,7 @@ def train(
             for name, value in zip(history, values, strict=True):
                 history[name].append(value)
             kept = epoch, copy.deepcopy(model.state_dict())
-            save(history)
+            checkpoint.save(path, model, {**metadata, "history": history})
 
             print(f"[INFO] EPOCH: {epoch}/{epochs}")
             print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
@@ -212,23 +207,14 @@ def main() -> int:
         metadata["started_from"] = checkpoint.describe(trained[1])
         known = checkpoint.transfer(*trained, model, classes)
         print(f"[INFO] starting from {metadata['started_from']}: it knows {known} of the {len(classes)} classes")
-    optimizer = Adam(
-        model.parameters(),
-        args.lr,
-        weight_decay=args.weight_decay,
-        decoupled_weight_decay=True,  # as in AdamW
-        fused=True,  # all weights are updated in one call
-    )
+    # decoupled weight decay is AdamW's; fused updates all weights in one call
+    decay = args.weight_decay
+    optimizer = Adam(model.parameters(), args.lr, weight_decay=decay, decoupled_weight_decay=True, fused=True)
     scheduler = OneCycleLR(optimizer, args.lr, args.epochs * len(train_loader)) if args.one_cycle else None
 
     print("[INFO] training the network...")
-
-    def save(history: checkpoint.History) -> None:
-        checkpoint.save(args.model, model, {**metadata, "history": history})
-
-    history, code = train(
-        model, train_loader, val_loader, optimizer, scheduler, args.epochs, args.label_smoothing, save
-    )
+    flags = args.epochs, args.label_smoothing, args.model
+    history, code = train(model, train_loader, val_loader, optimizer, scheduler, *flags, metadata)
     val_loss, _, log_probs, labels = evaluate(model, val_loader)
     temperature, calibrated = choose_temperature(log_probs, labels)
     print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")
