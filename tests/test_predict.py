@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -281,6 +282,15 @@ def test_a_network_without_convolutions_has_no_layers_to_show() -> None:
     steps = [feature_maps.Step("fc1", nn.Linear(1, 1), torch.zeros(1), torch.zeros(1))]
     with pytest.raises(CommandError, match=r"has no nn.Conv2d"):
         feature_maps.group_by_convolution(steps)
+
+
+def test_a_font_that_is_installed_later_is_found(tmp_path: Path, monkeypatch: MonkeyPatch) -> None:
+    path, broken = font_manager.findfont("DejaVu Sans"), tmp_path / "broken.ttf"
+    broken.write_bytes(b"no font")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(broken), path])
+    plot.find_new_fonts()
+    assert font_manager.get_font_names() == ["DejaVu Sans"]
 
 
 @pytest.mark.smoke

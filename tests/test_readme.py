@@ -1,13 +1,16 @@
 """What README.md and docs/ promise is so: commands run, links lead somewhere, snippets print what they should."""
 
+import ast
 import re
 import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from pytest import MonkeyPatch
+import torch
+from pytest import CaptureFixture, MonkeyPatch
 
+from modules.lenet import LeNet
 from tests.conftest import ROOT, Run
 
 PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
@@ -38,3 +41,15 @@ def test_every_link_and_file_exists_and_the_modules_to_read_are_named() -> None:
             assert (ROOT / file).is_file(), file
     for path in ROOT.glob("modules/*.py"):
         assert path.stem == "__init__" or f"`modules/{path.name}`" in README, path.name
+
+
+def test_the_lines_for_ones_own_program_read_a_page(capsys: CaptureFixture, monkeypatch: MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(re.search(r"```python\n(.+?)```", README, re.DOTALL)[1], {})
+    answers = ast.literal_eval(capsys.readouterr().out)
+    names = "ha ki tsu ma su ya na su ki ha ma tsu ya ma na ki tsu ha"
+    assert " ".join(name for name, _ in answers) == names
+    assert all(0 < probability <= 1 for _, probability in answers)
+    weights = torch.load("output/pretrained.pth", weights_only=True)["state_dict"]
+    LeNet(numChannels=1, classes=10).load_state_dict(weights)
+    assert len(README) <= 8000

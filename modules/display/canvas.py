@@ -23,6 +23,7 @@ SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, 
 PEN = 32  # pixels; with it 99% of 500 training images, written again, large or small, are read right
 PAUSE = 1.0  # seconds; a key that is held down repeats sooner
 KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
+FILING = ["click an answer, or", "press a letter: file it"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
@@ -173,7 +174,7 @@ class Canvas:
         panel[:, :2] = GREY
         write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
         panel[46:242, 20:216] = enlarge(image, 196)
-        for line, text in enumerate([*KEYS, "letter, digit: file it"] if self.folder else KEYS):
+        for line, text in enumerate(KEYS + FILING if self.folder else KEYS):
             write(panel, text, (226, 66 + 34 * line), 17, BLACK)
         top, bottom = BARS
         panel[top:bottom, 20:] = draw_bars(
