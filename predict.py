@@ -242,14 +242,14 @@ def main() -> int:
         code = show_pictures(model, metadata, pictures, args.layers, show)
     else:
         print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
-        name, test, examples = load_images(args.folder, classes, args.mistakes)
+        name, test, examples = load_images(args.folder, classes, args.mistakes and not args.layers)
         images, labels = test.tensors
         probabilities = predict(model, images, temperature)
         wrong = probabilities.argmax(1) != labels
         samples = choose_samples(probabilities, labels, args.mistakes, args.samples, args.seed)
-        summary = f"{len(samples) - int(wrong[samples].sum())} of {len(samples)} test images are read right"
+        summary = f"read right: {len(samples) - int(wrong[samples].sum())} of {len(samples)} test images"
         if args.mistakes:
-            summary = f"{int(wrong.sum())} of the {len(test)} test images are read wrong"
+            summary = f"read wrong: {int(wrong.sum())} of all {len(test)} test images"
         show_test_images(model, classes, test, examples, probabilities, samples, args.layers, show)
         print(f"[INFO] {summary}")
         heading = f"{name}: {summary}"

@@ -35,7 +35,7 @@ def test_handwritten_digits_from_a_folder_to_a_model_that_reads_them(tmp_path: P
 
     jpeg = ["--output", tmp_path / "sheet.jpg"]  # a large PNG takes seconds
     done = run("predict.py", "-m", model, "--folder", folder, "--samples", 1000, *jpeg)
-    right, count = map(int, re.search(r"\[INFO\] (\d+) of (\d+) test images are read right", done.out).groups())
+    right, count = map(int, re.search(r"\[INFO\] read right: (\d+) of (\d+) test images", done.out).groups())
     assert right / count == pytest.approx(saved["test_accuracy"])
     done = run("predict.py", "-m", model, "--image", folder / "3", *jpeg)
     assert done.out.count("predicted label: 3 ") > 0.9 * (digits.target[:500] == 3).sum()

@@ -43,7 +43,7 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     samples = [re.fullmatch(SAMPLE, line) for line in lines[:10]]
     assert [sample[1] for sample in samples] == ["ki", "ki", "ki", "ha", "tsu", "ya", "tsu", "na", "ki", "tsu"]
     right = sum(sample[1] == sample[2] for sample in samples)
-    assert lines[10:] == [f"[INFO] {right} of 10 test images are read right", f"[INFO] predictions drawn on {target}"]
+    assert lines[10:] == [f"[INFO] read right: {right} of 10 test images", f"[INFO] predictions drawn on {target}"]
     assert min(cv2.imread(str(target)).shape[:2]) > 2 * annotations.PICTURE
 
 
@@ -94,7 +94,7 @@ def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkey
     assert expected
     for count, more in ((100, []), (1, ["--layers"])):
         done = run("predict.py", "-m", pretrained, "--mistakes", "--samples", count, *more)
-        assert f"[INFO] {len(wrong)} of the {SMALL[False]} test images are read wrong" in done.out
+        assert f"[INFO] read wrong: {len(wrong)} of all {SMALL[False]} test images" in done.out
         assert [(truth, guess) for truth, guess, _ in re.findall(SAMPLE, done.out)] == expected[:count]
     assert [colour for _, _, colour, _ in drawn] == [annotations.RED] * (len(wrong) + 1)
     for index, (pictures, *_) in zip(wrong, drawn, strict=False):

@@ -50,4 +50,4 @@ def test_a_hand_is_adapted_to_from_few_drawings_and_training_goes_on(
     assert saved["classes"] == sorted(kmnist.CLASSES)
 
     done = run("predict.py", "-m", pretrained, "--folder", tmp_path / "hand", "--samples", 60)
-    assert "[INFO] 10 of 10 test images are read right\n" in done.out  # classes are matched by name here, too
+    assert "[INFO] read right: 10 of 10 test images\n" in done.out  # classes are matched by name here, too
