@@ -74,14 +74,16 @@ def load_images(
 ) -> tuple[str, ImageDataset, ImageDataset | None]:
     """A data set's name, its test images and, if wanted, its training images, labelled as the model's `classes` are."""
     if not folder:
-        if classes != kmnist.CLASSES:
-            raise CommandError("the model knows other classes than KMNIST: give the right --folder, or train again")
-        return "KMNIST", kmnist.load(train=False), kmnist.load(train=True) if training else None
-    name, names, examples, test = folders.load(folder)
-    if unknown := set(names) - set(classes):
-        raise CommandError(f"the model does not know {', '.join(sorted(unknown))} of {folder}: train again")
-    order = torch.tensor([classes.index(name) for name in names])  # KMNIST's classes are not in the order of names
-    test, examples = (ImageDataset(images, order[labels]) for images, labels in (test.tensors, examples.tensors))
+        name, names, test = "KMNIST", kmnist.CLASSES, kmnist.load(train=False)
+        examples = kmnist.load(train=True) if training else test
+    else:
+        name, names, examples, test = folders.load(folder)
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        raise CommandError(f"the model does not know {', '.join(unknown)}: give the right --folder, or train again")
+    order = torch.tensor([classes.index(name) for name in names])  # the model may have them in another order
+    test = ImageDataset(test.tensors[0], order[test.tensors[1]])
+    examples = ImageDataset(examples.tensors[0], order[examples.tensors[1]])
     return name, test, examples if training else None
 
 
@@ -105,7 +107,8 @@ def find_nearest(image: torch.Tensor, examples: ImageDataset, label: int) -> np.
     images = images[labels == label]
     distances = (images.float() - image).flatten(1).norm(dim=1)
     nearest = images[distances.argsort()[:NEAREST], 0].numpy()
-    return np.vstack([*np.pad(nearest, ((0, 0), (0, 1), (0, 0)), constant_values=255)])  # a white line below each
+    with_lines = np.pad(nearest, ((0, 0), (0, 1), (0, 0)), constant_values=255)  # a white one below each
+    return with_lines.reshape(-1, 28)
 
 
 def show_test_images(
@@ -157,7 +160,7 @@ def show_pictures(model: LeNet, metadata: checkpoint.Metadata, files: list[Path]
         probabilities = predict(model, characters, metadata["temperature"]).numpy()
         for number, chances in enumerate(probabilities, start=1):
             place = f"{path}, {number}" if len(characters) > 1 else path
-            print(f"[INFO] {place}: predicted label: {describe(chances, metadata['classes'])}")
+            print(f"[INFO] {place}: predicted label: {describe_answer(chances, metadata['classes'])}")
         if remark:
             print(f"[INFO] {path}: {remark}")
         shown += 1
@@ -187,7 +190,7 @@ def draw_layers(model: LeNet, image: torch.Tensor, probabilities: np.ndarray, na
     return draw_feature_maps(model, image, probabilities, names)
 
 
-def describe(probabilities: np.ndarray, classes: list[str]) -> str:
+def describe_answer(probabilities: np.ndarray, classes: list[str]) -> str:
     """The likeliest class with its probability, the next two, and whether the answer is unsure."""
     answers = [f"{classes[index]} ({probabilities[index]:.1%})" for index in annotations.likeliest(probabilities)[:3]]
     text = f"{answers[0]}, then {', '.join(answers[1:])}"
@@ -197,7 +200,7 @@ def describe(probabilities: np.ndarray, classes: list[str]) -> str:
 
 
 def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Path]) -> Path | None:
-    """Where a sheet goes, or None if a window can be opened. Raises CommandError if neither is possible."""
+    """Where a sheet goes, or None if a window can be opened; says why none can. Raises CommandError."""
     obstacle = "" if output else screen.find_obstacle()
     if obstacle and draw:
         raise CommandError(f"--draw opens a window, which is not possible: {obstacle}", code=1)
@@ -245,18 +248,18 @@ def main() -> int:
         name, test, examples = load_images(args.folder, classes, args.mistakes and not args.layers)
         images, labels = test.tensors
         probabilities = predict(model, images, temperature)
-        wrong = probabilities.argmax(1) != labels
+        right = probabilities.argmax(1) == labels
         samples = choose_samples(probabilities, labels, args.mistakes, args.samples, args.seed)
-        summary = f"read right: {len(samples) - int(wrong[samples].sum())} of {len(samples)} test images"
         if args.mistakes:
-            summary = f"read wrong: {int(wrong.sum())} of all {len(test)} test images"
+            summary = f"read wrong: {int((~right).sum())} of all {len(test)} test images"
+        else:
+            summary = f"read right: {int(right[samples].sum())} of {len(samples)} test images"
         show_test_images(model, classes, test, examples, probabilities, samples, args.layers, show)
         print(f"[INFO] {summary}")
         heading = f"{name}: {summary}"
     if sheet and output:
         command_line.write_whole(output, annotations.encode(annotations.draw_sheet(sheet, heading), output.suffix))
-        what = "predictions" if len(sheet) < MOST_SHOWN else f"the first {MOST_SHOWN} predictions"
-        print(f"[INFO] {what} drawn on {output}")
+        print(f"[INFO] {len(sheet)} predictions drawn on {output}")
     return code
 
 

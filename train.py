@@ -29,7 +29,7 @@ from modules.kmnist import ImageDataset, scale_pixels
 from modules.lenet import LeNet
 from modules.temperature import choose_temperature
 
-INIT_LR = 1e-3  # Adam's learning rate: at most about this far does one step move a weight
+INIT_LR = 1e-3  # Adam's learning rate: one step moves a weight by about this much at most
 BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
@@ -130,12 +130,16 @@ def train(
     code = 0
     start = time.perf_counter()
     for epoch in range(1, epochs + 1):
-        lr = optimizer.param_groups[0]["lr"]  # as the epoch begins
         try:
+            lr = optimizer.param_groups[0]["lr"]  # as the epoch begins
             train_loss, train_acc = train_epoch(model, train_loader, optimizer, scheduler, label_smoothing)
             val_loss, val_acc, *_ = evaluate(model, val_loader)
             if not math.isfinite(train_loss + val_loss):
-                raise CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr", code=1)
+                error = CommandError(f"the loss of epoch {epoch} is not finite: try a lower --lr", code=1)
+                if epoch == 1:
+                    raise error
+                code = command_line.report_error(error)
+                break
             values = train_loss, train_acc, val_loss, val_acc, lr
             for name, value in zip(history, values, strict=True):
                 history[name].append(value)
@@ -145,10 +149,10 @@ def train(
             print(f"[INFO] EPOCH: {epoch}/{epochs}")
             print(f"Train loss: {train_loss:.6f}, Train accuracy: {train_acc:.4f}")
             print(f"Val loss: {val_loss:.6f}, Val accuracy: {val_acc:.4f}\n")
-        except (CommandError, KeyboardInterrupt) as error:
+        except KeyboardInterrupt as interrupt:
             if kept[0] == 0:
                 raise
-            code = command_line.report_error(error)
+            code = command_line.report_error(interrupt)
             break
     print(f"[INFO] total time taken to train the model: {time.perf_counter() - start:.2f}s")
     if code:
@@ -170,7 +174,7 @@ def report(labels: torch.Tensor, predicted: torch.Tensor, classes: list[str]) ->
     mistakes = [(count, row, column) for (row, column), count in np.ndenumerate(confusion) if count and row != column]
     for count, row, column in sorted(mistakes, reverse=True)[:5]:
         print(f"[INFO] {classes[row]} read as {classes[column]}: {count} of {confusion[row].sum()}")
-    if len(guess) > 1 and len(set(guess)) == 1:
+    if len(set(guess)) == 1:
         print(f"[INFO] every test image is read as {classes[guess[0]]}: try another --lr, or more --epochs")
     return confusion
 
@@ -182,7 +186,7 @@ def main() -> int:
     torch.set_flush_denormal(True)
     trained = checkpoint.load(args.start_from) if args.start_from else None
     with suppress(CommandError):
-        replaced = checkpoint.describe(checkpoint.load(args.model)[1])
+        replaced = checkpoint.describe_training(checkpoint.load_metadata(args.model))
         print(f"[INFO] {args.model} holds a model, which will be replaced: {replaced}")
 
     print(f"[INFO] loading {args.folder or 'the KMNIST dataset'}...")
@@ -201,10 +205,11 @@ def main() -> int:
 
     print("[INFO] initializing the LeNet model...")
     model = LeNet(numChannels=1, classes=len(classes)).to(device).to(memory_format=torch.channels_last)
-    settings = {flag: str(value) for flag, value in vars(args).items() if not isinstance(value, Path)}
+    checkpoint.fingerprint(model)  # raises if the network gives two answers to one image
+    settings = {flag: value for flag, value in vars(args).items() if isinstance(value, (int, float))}
     metadata: checkpoint.Metadata = {"dataset": name, "classes": classes, "settings": settings}
     if trained:
-        metadata["started_from"] = checkpoint.describe(trained[1])
+        metadata["started_from"] = checkpoint.describe_training(trained[1])
         known = checkpoint.transfer(*trained, model, classes)
         print(f"[INFO] starting from {metadata['started_from']}: it knows {known} of the {len(classes)} classes")
     # decoupled weight decay is AdamW's; fused updates all weights in one call

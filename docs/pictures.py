@@ -15,13 +15,13 @@ from PIL import Image
 
 from modules import checkpoint, kmnist
 from modules.display import annotations
-from modules.display.canvas import BARS, PAPER, Canvas, Stroke
+from modules.display.canvas import BARS, PAPER, Canvas, Stroke, smooth
 from predict import SURE, predict
 
 DOCS = Path(__file__).parent
 EXAMPLES, SIZE, GAP = 8, 84, 8  # images in a row; pixels
 STEP = 30  # pixels that the pen goes from one frame to the next
-WAIT, PAUSE = 60, 1800  # ms that a frame lasts, and a whole character
+FRAME_MS, PAUSE_MS = 60, 1800  # that a frame lasts, and a whole character
 CELL = 120  # pixels of a character on the page, with the space beside it
 PEN, INK, SHEET = 7, (90, 60, 50), (222, 232, 236)  # pixels, and blue, green, red
 KANA = {  # strokes as a pen of today writes them: x,y on a paper of 600 x 600, a line for each stroke
@@ -101,10 +101,11 @@ def write_gif(path: Path, names: list[str]) -> None:
             canvas.strokes.append(pen)
             for point in zip(np.interp(places, lengths, x), np.interp(places, lengths, y), strict=True):
                 pen.append((round(point[0]), round(point[1])))
+                canvas.read()
                 frame = cv2.resize(canvas.draw()[..., 1], None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)
                 frames.append(Image.fromarray((frame / 17).round().astype(np.uint8) * 17))  # 16 greys: a smaller file
-                waits.append(WAIT)
-        waits[-1] = PAUSE
+                waits.append(FRAME_MS)
+        waits[-1] = PAUSE_MS
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=waits, loop=0)
 
 

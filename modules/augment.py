@@ -32,7 +32,8 @@ def warp(images: torch.Tensor) -> torch.Tensor:
     count, size = len(images), images.shape[-1]
     half = (size - 1) / 2  # pixels in one unit of grid_sample's coordinates, in which the image spans -1 to 1
 
-    # one number from -1 to 1 for each image and each kind of change
+    # one number from -1 to 1 for each image and each kind of change; the grid says where each new pixel comes from, so
+    # all changes go the other way than their names say, which is as likely
     turn, growth, right, down = torch.rand(4, count, device=images.device).mul(2).sub(1)
     angle = turn * math.radians(ROTATION)
     cos, sin = angle.cos() * (1 + growth * SCALE), angle.sin() * (1 + growth * SCALE)

@@ -1,7 +1,7 @@
 """Save a trained LeNet in one file, and load it again without trusting the file.
 
-The file is a dict of plain types and tensors, which torch reads with `weights_only=True`: opening a file never runs
-code from it (https://nvd.nist.gov/vuln/detail/CVE-2025-32434).
+The file is a dict of plain types and tensors, which torch reads with `weights_only=True`: opening a file runs no code
+from it (before torch 2.6 it could: https://nvd.nist.gov/vuln/detail/CVE-2025-32434).
 """
 
 import io
@@ -25,7 +25,7 @@ class Metadata(TypedDict, total=False):
 
     dataset: str  # "KMNIST" or a folder's name
     classes: list[str]  # the names of the outputs, in order
-    settings: dict[str, str]  # the flags of the run, without paths
+    settings: dict[str, float]  # the flags of the run that are numbers or switches
     started_from: str  # what the network had learned before
     history: History
     temperature: float  # divides the scores; 1 until training has ended
@@ -33,7 +33,7 @@ class Metadata(TypedDict, total=False):
 
 
 def save(path: Path, model: LeNet, metadata: Metadata) -> None:
-    """Write a model file, or raise OSError and leave an old one intact.
+    """Write a model file, or raise CommandError and leave an old one intact.
 
     Raises TypeError if `metadata` holds what `load` would refuse to read, such as a number of NumPy's.
     """
@@ -55,6 +55,26 @@ def to_bytes(content: object) -> bytes:
 
 def load(path: str | Path) -> tuple[LeNet, Metadata]:
     """The network in a model file, on the CPU, in evaluation mode, and what else was saved. Raises CommandError."""
+    saved = load_dict(path)
+    model = LeNet(numChannels=1, classes=len(saved["classes"]))
+    try:
+        model.load_state_dict(saved["state_dict"])
+    except RuntimeError as error:
+        raise CommandError(f"{path} does not fit modules/lenet.py: {str(error).splitlines()[-1].strip()}") from None
+    answer = fingerprint(model)
+    # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
+    if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05):
+        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
+    return model, cast(Metadata, saved)
+
+
+def load_metadata(path: str | Path) -> Metadata:
+    """What a model file holds besides the weights, whether they fit modules/lenet.py or not. Raises CommandError."""
+    return cast(Metadata, load_dict(path))
+
+
+def load_dict(path: str | Path) -> dict[str, Any]:
+    """All that is in a model file. Raises CommandError."""
     try:
         saved = read(Path(path))
     except OSError as error:
@@ -65,19 +85,7 @@ def load(path: str | Path) -> tuple[LeNet, Metadata]:
         raise CommandError(f"{path} cannot be used: it is damaged, or no model that train.py wrote") from None
     if saved["version"] != VERSION:
         raise CommandError(f"{path} cannot be used: another version of this project wrote it; train again")
-
-    model = LeNet(numChannels=1, classes=len(saved["classes"])).eval()
-    try:
-        model.load_state_dict(saved["state_dict"])
-    except RuntimeError as error:
-        raise CommandError(f"{path} does not fit modules/lenet.py: {str(error).splitlines()[-1].strip()}") from None
-    answer = fingerprint(model)
-    if not torch.equal(answer, fingerprint(model)):
-        raise CommandError("modules/lenet.py gives two answers to one image: dropout needs training=self.training")
-    # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
-    if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05):
-        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, cast(Metadata, saved)
+    return saved
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -97,9 +105,17 @@ def read(path: Path) -> dict[str, Any]:
 
 @torch.inference_mode()
 def fingerprint(model: LeNet) -> torch.Tensor:
-    """The log-probabilities, 1 x classes, of one fixed image. They show whether the code still fits the weights."""
+    """The log-probabilities, 1 x classes, of one fixed image. They show whether the code still fits the weights.
+
+    Leaves the network in evaluation mode. Raises CommandError if it gives two answers.
+    """
     image = torch.arange(28 * 28).mul(37).remainder(256).div(255).view(1, 1, 28, 28)
-    return model.eval()(image.to(next(model.parameters()).device)).cpu()
+    image = image.to(next(model.parameters()).device)
+    answer, again = model.eval()(image).cpu(), model(image).cpu()
+    if not torch.equal(answer, again):
+        line = "modules/lenet.py gives two answers to one image: does dropout go on after training? F.dropout needs"
+        raise CommandError(f"{line} training=self.training", code=1)
+    return answer
 
 
 def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str]) -> int:
@@ -119,7 +135,7 @@ def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str
     return len(known)
 
 
-def describe(metadata: Metadata) -> str:
+def describe_training(metadata: Metadata) -> str:
     """The data set that a network was trained on, and how well it reads it, as far as that is known."""
     accuracy = f", test accuracy {metadata['test_accuracy']:.2%}" if "test_accuracy" in metadata else ""
     return metadata["dataset"] + accuracy

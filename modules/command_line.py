@@ -57,19 +57,21 @@ def default_device() -> torch.device:
 
 def check_writable(path: Path, endings: list[str]) -> None:
     """Raise CommandError unless a file with one of these endings can be written at `path`. Leaves nothing behind."""
+    if path.suffix.lower() not in endings:
+        raise CommandError(f"cannot write {path}: its name must end in {' '.join(endings)}")
+    target = Path(os.path.realpath(path))  # where a symbolic link points to
     try:
-        if path.suffix.lower() not in endings:
-            raise OSError(f"its name must end in {' '.join(endings)}")
         with suppress(FileNotFoundError):
-            if path.stat() and not (path.is_file() and os.access(path, os.W_OK)):
-                raise OSError("it is write-protected, or no ordinary file")
-        tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())).close()
+            target.stat()
+            if not (target.is_file() and os.access(target, os.W_OK)):
+                raise CommandError(f"cannot write {path}: it is write-protected, or no ordinary file")
+        tempfile.TemporaryFile(dir=next(folder for folder in target.parents if folder.exists())).close()
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror or error}") from None
+        raise CommandError(f"cannot write {path}: {error.strerror}") from None
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, or raise OSError. A kill or a full disk at any moment leaves the old file or the new one."""
+    """Write a file, or raise CommandError. A kill or a full disk at any moment leaves the old file or the new one."""
     path = Path(os.path.realpath(path))  # a symbolic link stays one: the file that it points to is replaced
     temporary = path.with_name(f".{os.getpid()}.part")
     try:
@@ -80,7 +82,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise CommandError(f"cannot write {path}: {error.strerror}", code=1) from None
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -116,9 +118,4 @@ def run(main: Callable[[], int]) -> int:
         return report_error(error)
     except BrokenPipeError:  # nobody reads the output any more, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if not error.filename:
-            raise
-        complain(f"{error.filename}: {error.strerror}")
         return 1

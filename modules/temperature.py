@@ -18,5 +18,5 @@ def choose_temperature(log_probs: torch.Tensor, labels: torch.Tensor) -> tuple[f
     """
     temperatures = torch.logspace(-1, 1, 201).tolist() if len(labels) >= LEAST else [1.0]  # 2% from one to the next
     losses = [cross_entropy(log_probs / temperature, labels).item() for temperature in temperatures]
-    best = min(range(len(losses)), key=losses.__getitem__)
-    return temperatures[best], losses[best]
+    loss, temperature = min(zip(losses, temperatures, strict=True))
+    return temperature, loss

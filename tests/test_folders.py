@@ -64,7 +64,10 @@ def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, chara
     done = run("predict.py", "-m", model, "--folder", characters)
     assert (done.code, len(re.findall("ground truth label: (?:a a|für|き), ", done.out))) == (0, 6)
     done = run("predict.py", "-m", pretrained, "--folder", characters)
-    assert (done.code, f"the model does not know a a, für, き of {characters}: train again" in done.err) == (2, True)
+    assert (done.code, "the model does not know a a, für, き: give the right --folder, or train again" in done.err) == (
+        2,
+        True,
+    )
 
 
 def test_what_is_being_trained_is_said(tmp_path: Path, run: Run, characters: Path) -> None:
@@ -73,14 +76,14 @@ def test_what_is_being_trained_is_said(tmp_path: Path, run: Run, characters: Pat
     done = run("train.py", *quick(tmp_path, "--folder", characters))
     assert "[INFO] 3 classes: a a 8, b 8, き 8\n" in done.out
     assert "[INFO] fewer than 10 test images, which say little about a class: a a, b, き\n" in done.out
-    assert "no usual picture" not in done.err
+    assert not re.search("Thumbs|desktop", done.err)
 
     for part in ("train", "val"):
         shutil.copytree(characters, tmp_path / "parts" / part)
     for number in range(12):
         shutil.copytree(characters / "b", tmp_path / "many" / f"{number:02}")
     done = run("train.py", *quick(tmp_path, "--folder", tmp_path / "parts"))
-    assert "2 classes: train 24, val 24; but a a, b, き, which each of them holds, look like the classes" in done.out
+    assert "2 classes: train 24, val 24; but each of them holds a a, b, き: if those are the classes, give" in done.out
     assert "12 classes: 00 8, 01 8, 02 8, 03 8, 04 8, 05 8, 06 8, 07 8, 08 8, 09 8, 2 more\n" in (
         run("train.py", *quick(tmp_path, "--folder", tmp_path / "many")).out
     )

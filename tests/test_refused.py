@@ -68,17 +68,22 @@ def test_models_of_another_network_are_refused(tmp_path: Path, run: Run, monkeyp
     nn.init.normal_(model.fc2.weight)  # as if it had learned
     checkpoint.save(path, model, METADATA)
     flags = ["predict.py", "-m", path, "--output", tmp_path / "sheet.png"]
-    forward = LeNet.forward
-    monkeypatch.setattr(LeNet, "forward", lambda self, x: forward(self, nn.functional.dropout(x)))
-    line = "predict.py: error: modules/lenet.py gives two answers to one image: dropout needs training=self.training\n"
-    assert run(*flags) == (2, "", line)
-    monkeypatch.undo()
     monkeypatch.setattr(nn, "ReLU", nn.Tanh)  # as in 1998, which no weight tells of
     line = f"predict.py: error: {path} was trained with another network than modules/lenet.py is now: train again\n"
     assert run(*flags) == (2, "", line)
     monkeypatch.delattr(nn, "Conv2d")
     with pytest.raises(AttributeError, match="Conv2d"):  # a traceback: it names the line
         run(*flags)
+
+
+def test_a_network_whose_dropout_never_ends_is_named_before_it_is_trained(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, small: None
+) -> None:
+    forward = LeNet.forward
+    monkeypatch.setattr(LeNet, "forward", lambda self, x: forward(self, nn.functional.dropout(x)))
+    done = run("train.py", "-m", tmp_path / "m.pth", "-p", tmp_path / "p.png")
+    assert (done.code, "EPOCH" in done.out) == (1, False)
+    assert "modules/lenet.py gives two answers to one image: does dropout go on after training?" in done.err
 
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_run_prints_the_fixed_lines_and_saves_what_it_learned(tmp_path: Path, 
     assert done.out.endswith(f"[INFO] model saved to {tmp_path / 'm.pth'}, plot saved to {tmp_path / 'p.png'}\n")
 
     model, saved = checkpoint.load(tmp_path / "m.pth")
-    assert (saved["dataset"], saved["classes"], saved["settings"]["seed"]) == ("KMNIST", kmnist.CLASSES, "42")
+    assert (saved["dataset"], saved["classes"], saved["settings"]["seed"]) == ("KMNIST", kmnist.CLASSES, 42)
     assert str(tmp_path) not in str(saved["settings"])
     assert [len(curve) for curve in saved["history"].values()] == [2] * 5
     assert f"Val accuracy: {saved['history']['val_acc'][-1]:.4f}" in done.out
@@ -157,7 +157,7 @@ def test_ctrl_c_right_after_an_epoch_is_saved_costs_nothing(tmp_path: Path, run:
 
 
 def test_what_fails_in_the_first_epoch_costs_no_model(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
-    old, ends = pretrained.read_bytes(), {1: f"{pretrained}: No space left", 130: "interrupted"}
+    old, ends = pretrained.read_bytes(), {1: f"cannot write {pretrained}: No space left", 130: "interrupted"}
     for code, line in ends.items():
         with monkeypatch.context() as patch:
             if code == 1:

@@ -169,6 +169,7 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
     assert files(paper) == []  # there is no drawing
     press_button(paper, *LINE[0])
     move(paper, *LINE)
+    paper.read()
     before = paper.draw()
     paper.on_mouse(cv2.EVENT_MOUSEMOVE, *rows[1], 0)
     assert paper.pointed_class() == "../up"
@@ -192,7 +193,7 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
 
 def test_enter_saves_a_drawing_once_and_all_of_it(paper: canvas.Canvas) -> None:
     press_button(paper, *LINE[0])
-    paper.draw()
+    paper.read()
     move(paper, *LINE[1:])
     for _ in range(40):  # it is held
         paper.press("enter")

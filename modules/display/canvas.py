@@ -52,8 +52,8 @@ class Canvas:
         self.saved: list[Stroke] = []  # what Enter saved last
         self.filed: tuple[Path, list[Stroke]] | None = None  # what was filed last, until the next stroke
         self.taken_back = -PAUSE  # when Backspace last took a filed drawing back, in seconds
-        self.note = ""
-        self.probabilities = np.zeros(len(classes))
+        self.note = ""  # what a key or a click did
+        self.read()
 
     def run(self) -> None:
         """Open the window; return when it is closed."""
@@ -61,15 +61,18 @@ class Canvas:
         signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))  # OpenCV would lose it in on_mouse
         screen.open_window(PAPER + PANEL, PAPER)
         cv2.setMouseCallback(screen.WINDOW, self.on_mouse)
+        ink: list[int] = []
         shown = None
         while (key := screen.wait_key()) != "esc":
             if interrupts:
                 raise KeyboardInterrupt
             if key:
                 self.press(key)
-            state = [len(stroke) for stroke in self.strokes], self.pointed_class(), self.note
-            if state != shown:
-                shown = state
+            if ink != [len(stroke) for stroke in self.strokes]:
+                ink = [len(stroke) for stroke in self.strokes]
+                self.read()
+            if (ink, self.pointed_class(), self.note) != shown:
+                shown = ink, self.pointed_class(), self.note
                 cv2.imshow(screen.WINDOW, self.draw())
 
     def on_mouse(self, event: int, x: int, y: int, flags: int, _: object = None) -> None:
@@ -119,7 +122,7 @@ class Canvas:
 
     def file(self, name: str) -> None:
         """Save the drawing in the class of that name, and begin a new one."""
-        assert self.folder
+        assert self.folder  # without one, nothing calls this
         folder = self.folder / name
         if Path(name).name != name or name.startswith("."):
             self.note = f"no folder can be named {name}"
@@ -136,8 +139,8 @@ class Canvas:
             number += 1
         try:
             write_whole(path, encode(draw_sheet(self.strokes), ".png"))
-        except OSError as error:
-            self.note = f"not saved: {path}: {error.strerror}"
+        except CommandError as error:
+            self.note = f"not saved: {error}"
             return None
         self.note = f"saved as {path}"
         print(f"[INFO] drawing {self.note}")
@@ -152,28 +155,30 @@ class Canvas:
             return self.classes[order[row]]
         return None
 
-    def read(self) -> tuple[np.ndarray, str]:
-        """Read the paper. Returns what the network gets, 28 x 28, black if there is nothing to read, and a remark."""
+    def read(self) -> None:
+        """Read the paper: sets what the network gets, what it answers, and a remark about it."""
+        self.image = np.zeros((SIZE, SIZE), np.uint8)
         self.probabilities = np.zeros(len(self.classes))
-        blank = np.zeros((SIZE, SIZE), np.uint8)
         try:
-            characters, _, remark = find_characters(draw_sheet(self.strokes))
+            characters, _, self.remark = find_characters(draw_sheet(self.strokes))
         except CommandError:
-            return blank, "write one character on the left"
+            self.remark = "write one character on the left"
+            return
         if len(characters) > 1:
-            return blank, "more than one character: press backspace or space"
+            self.remark = "more than one character: press backspace or space"
+            return
+        self.image = characters[0, 0].numpy()
         self.probabilities = self.classify(characters)[0].numpy()
         if self.probabilities.max() <= self.sure:
-            remark = "unsure: is it a character that the model knows?"
-        return characters[0, 0].numpy(), remark
+            self.remark = "unsure: is it a character that the model knows?"
 
     def draw(self) -> np.ndarray:
         """The whole window: the paper, the network's image and answer, the keys, and the drawings of each class."""
-        image, remark = self.read()
+        remark = self.remark
         panel = np.full((PAPER, PANEL, 3), 255, np.uint8)
         panel[:, :2] = GREY
         write(panel, "what the network gets: 28 x 28", (20, 32), 19, BLACK)
-        panel[46:242, 20:216] = enlarge(image, 196)
+        panel[46:242, 20:216] = enlarge(self.image, 196)
         for line, text in enumerate(KEYS + FILING if self.folder else KEYS):
             write(panel, text, (226, 66 + 34 * line), 17, BLACK)
         top, bottom = BARS
@@ -197,10 +202,14 @@ def draw_ink(strokes: list[Stroke]) -> np.ndarray:
     """The paper with all strokes on it, PAPER x PAPER x 3, uint8."""
     paper = np.full((PAPER, PAPER, 3), 255, np.uint8)
     for stroke in strokes:
-        dense = cv2.resize(np.array(stroke, np.float32), (2, 4 * len(stroke)))  # four points to a segment
-        curve = cv2.blur(dense, (1, 5), borderType=cv2.BORDER_REPLICATE)  # rounds its corners
-        cv2.polylines(paper, [curve.round().astype(np.int32)], False, BLACK, PEN, cv2.LINE_AA)
+        cv2.polylines(paper, [smooth(np.array(stroke))], False, BLACK, PEN, cv2.LINE_AA)
     return paper
+
+
+def smooth(points: np.ndarray) -> np.ndarray:
+    """A line through points, N x 2, in pixels, with round corners."""
+    dense = cv2.resize(points.astype(np.float32), (2, 4 * len(points)))  # four points to a segment
+    return cv2.blur(dense, (1, 5), borderType=cv2.BORDER_REPLICATE).round().astype(np.int32)
 
 
 def draw_sheet(strokes: list[Stroke]) -> np.ndarray:

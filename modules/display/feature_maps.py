@@ -1,5 +1,6 @@
 """A look inside the network: the maps of each of its convolutions for one image, recorded by forward hooks."""
 
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -36,15 +37,16 @@ def record_steps(model: LeNet, image: torch.Tensor) -> list[Step]:
     hooks = []
     for name, layer in model.named_modules():
         if name:  # the network itself has none
-
-            def record(layer: nn.Module, inputs: tuple, outputs: torch.Tensor, name: str = name) -> None:
-                steps.append(Step(name, layer, inputs[0].cpu(), outputs.cpu()))
-
-            hooks.append(layer.register_forward_hook(record))
+            hooks.append(layer.register_forward_hook(partial(record, steps, name)))
     model(image[None].to(next(model.parameters()).device) / 255)
     for hook in hooks:
         hook.remove()
     return steps
+
+
+def record(steps: list[Step], name: str, layer: nn.Module, inputs: tuple, outputs: torch.Tensor) -> None:
+    """The hook: PyTorch calls it after each layer, with the layer's inputs and outputs."""
+    steps.append(Step(name, layer, inputs[0].cpu(), outputs.cpu()))
 
 
 def group_by_convolution(steps: list[Step]) -> list[list[Step]]:
@@ -69,7 +71,7 @@ def draw_feature_maps(model: LeNet, image: torch.Tensor, probabilities: np.ndarr
     tiles, titles = [], []
     for group in groups:
         maps = group[-1].outputs[0, :MOST_MAPS].clamp(min=0).sqrt().numpy()  # the root: faint ones show, too
-        tiles.append(tile(maps, 10 if maps.shape[1] > 12 else 17))
+        tiles.append(tile(maps, count_columns(maps)))
         layers = ", ".join(step.name for step in group)
         titles.append(f"{layers}: {len(maps)} of {group[-1].outputs.shape[1]} maps, {maps.shape[1]} x {maps.shape[2]}")
     titles[0] += ", bright where the image fits the filter"
@@ -123,8 +125,13 @@ def draw_first_convolution(figure: Figure, maps: Axes, steps: list[Step]) -> Non
     title = f"all filters of {convolution.name}: white weights want ink, black ones want paper"
     panel = add_picture(figure, tile(filters, MOST_FILTERS), title, 0, 2.4, WIDTH, "gray", (-largest, largest))
     mark(panel, number * (size + 1), 0, size)
-    side, columns = outputs.shape[1] + 1, 10
+    side, columns = outputs.shape[1] + 1, count_columns(outputs)
     mark(maps, number % columns * side + column - 1, number // columns * side + row - 1, 3)
+
+
+def count_columns(maps: np.ndarray) -> int:
+    """How many maps, N x H x W, stand in a row: fewer of large ones."""
+    return 10 if maps.shape[1] > 12 else 17
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:

@@ -41,7 +41,8 @@ def load(folder: Path) -> tuple[str, list[str], ImageDataset, ImageDataset]:
     images = torch.cat([*characters.values()])
     labels = torch.tensor([number for number, name in enumerate(classes) for _ in characters[name]])
     train, test = divide(images, labels, TEST_SHARE)
-    print(f"[INFO] {len(classes)} classes: {counts(classes, labels)}{hint_at_deeper_classes(folders)}")
+    counts = [f"{name} {len(characters[name])}" for name in classes]
+    print(f"[INFO] {len(classes)} classes: {shortened(counts)}{hint_at_deeper_classes(folders)}")
     tested = labels[test].bincount(minlength=len(classes))
     few = [name for name, count in zip(classes, tested.tolist(), strict=True) if count < FEW]
     if few:
@@ -53,7 +54,7 @@ def load(folder: Path) -> tuple[str, list[str], ImageDataset, ImageDataset]:
 def read_characters(folders: dict[str, Path]) -> dict[str, torch.Tensor]:
     """The characters in all pictures of each class, N x 1 x 28 x 28, uint8. What cannot be read is named."""
     files = [(name, file) for name, path in folders.items() for file in find_pictures(path)]
-    characters = {name: torch.empty(0, 1, SIZE, SIZE, dtype=torch.uint8) for name in folders}
+    characters = {name: [torch.empty(0, 1, SIZE, SIZE, dtype=torch.uint8)] for name in folders}
     faults, remarks = [], []
     for name, file in tqdm(files, leave=False, disable=None, file=sys.stdout):
         try:
@@ -61,13 +62,13 @@ def read_characters(folders: dict[str, Path]) -> dict[str, torch.Tensor]:
         except CommandError as error:
             faults.append(f"{file} {error}; it is left out")
             continue
-        characters[name] = torch.cat([characters[name], found])
+        characters[name].append(found)
         if remark:
             remarks.append(f"{file}: {remark}")
     complain(*faults, kind="warning")
     if remarks:
         complain(f"{len(remarks)} of {len(files)} pictures have a remark; the first: {remarks[0]}", kind="warning")
-    return characters
+    return {name: torch.cat(found) for name, found in characters.items()}
 
 
 def find_classes(folder: Path) -> dict[str, Path]:
@@ -106,23 +107,20 @@ def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[li
         different = sorted({hashes[index] for index in members})
         chosen = set(different[: min(max(1, round(share * len(different))), len(different) - 1)])
         for index in members:
-            (second if hashes[index] in chosen else first).append(index)
+            if hashes[index] in chosen:
+                second.append(index)
+            else:
+                first.append(index)
     return first, second
-
-
-def counts(classes: list[str], labels: torch.Tensor) -> str:
-    """How many images each class has, in words."""
-    numbers = labels.bincount(minlength=len(classes)).tolist()
-    return shortened([f"{name} {number}" for name, number in zip(classes, numbers, strict=True)])
 
 
 def hint_at_deeper_classes(folders: dict[str, Path]) -> str:
     """A hint where the sub-folders are no classes but parts, such as train and val, or writers."""
     deeper = {tuple(sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())) for folder in folders.values()}
-    names = deeper.pop()
-    if deeper or len(names) < 2:
+    names = min(deeper)
+    if len(deeper) > 1 or len(names) < 2:
         return ""
-    return f"; but {shortened(names)}, which each of them holds, look like the classes: give --folder these"
+    return f"; but each of them holds {shortened(names)}: if those are the classes, give one of these folders alone"
 
 
 def shortened(names: Sequence[str]) -> str:
