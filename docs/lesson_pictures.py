@@ -2,7 +2,7 @@
 
     python -m docs.lesson_pictures
 
-Run it in the project's folder. It writes docs/rates.png, one-weight.png, warps.png and shuffled.png.
+Run it in the project's folder. It writes docs/rates.png, one-weight.png, filters.png, warps.png and shuffled.png.
 """
 
 from pathlib import Path
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from modules import kmnist
+from modules import checkpoint, kmnist
 from modules.augment import warp
 from modules.lenet import LeNet
 
 DOCS = Path(__file__).parent
 RATES = {"too small": 0.01, "good": 0.3, "too large": 1.05}
 STEPS = 6  # of gradient descent in each panel
+DEAD = [8, 12, 14]  # filters of pretrained.pth, as the lesson finds them
 CHARACTERS, SCALE = 8, 3  # images in a row; times as large
 
 
@@ -75,6 +76,25 @@ def draw_one_weight() -> Figure:
     return figure
 
 
+def draw_filters() -> Figure:
+    """The filters of conv1 at their random start, and those of the pretrained network, which began with the same."""
+    torch.manual_seed(42)
+    rows = {"at the random start": LeNet(numChannels=1, classes=10)}
+    rows["pretrained.pth"], _ = checkpoint.load(DOCS.parent / "output" / "pretrained.pth")
+    figure = Figure((8, 1.9), layout="constrained")
+    parts = figure.subfigures(2, 1)
+    for part, (name, model) in zip(parts, rows.items(), strict=True):
+        part.suptitle(name, fontsize=10, x=0.01, ha="left")
+        for number, panel in enumerate(part.subplots(1, 20), start=1):
+            weights = model.conv1.weight[number - 1, 0].detach().numpy()
+            panel.imshow(weights, "gray", vmin=-0.5, vmax=0.5)
+            panel.set(xticks=[], yticks=[])
+            dead = number in DEAD
+            panel.set_xlabel(number, fontsize=9, color="C3" if dead else "black")
+            panel.spines[:].set(color="C3" if dead else "black", linewidth=2 if dead else 0.5)
+    return figure
+
+
 def draw_rows(*rows: torch.Tensor) -> np.ndarray:
     """Rows of images, each N x 1 x 28 x 28, with pixels from 0 to 1, light on dark as the network gets them."""
     lines = [np.hstack([*np.pad(row[:, 0].numpy(), ((0, 0), (0, 1), (0, 1)), constant_values=1)]) for row in rows]
@@ -83,13 +103,13 @@ def draw_rows(*rows: torch.Tensor) -> np.ndarray:
 
 
 def main() -> None:
-    for name, figure in (("rates", draw_rates()), ("one-weight", draw_one_weight())):
-        figure.savefig(DOCS / f"{name}.png", dpi=100)
+    for name, draw in (("rates", draw_rates), ("one-weight", draw_one_weight), ("filters", draw_filters)):
+        draw().savefig(DOCS / f"{name}.png", dpi=100)
     images, labels = kmnist.load(train=True).tensors
     characters = torch.stack([images[labels == number][0] for number in range(CHARACTERS)]) / 255
     torch.manual_seed(42)
     warped = draw_rows(*[warp(characters) if row else characters for row in range(4)])
-    order = torch.randperm(28 * 28, generator=torch.Generator().manual_seed(0))
+    order = np.random.RandomState(0).permutation(28 * 28)  # as in the lesson's experiment
     shuffled = draw_rows(characters, characters.flatten(1)[:, order].view(-1, 1, 28, 28))
     for name, picture in (("warps", warped), ("shuffled", shuffled)):
         (DOCS / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
