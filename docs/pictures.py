@@ -132,10 +132,7 @@ def draw_page() -> np.ndarray:
             left, top = 50 + column * CELL + rng.randint(-6, 7), 40 + row * 165 + column * 4 + rng.randint(-6, 7)
             for stroke in strokes_of(name):
                 points = np.array(stroke) * size + (left, top) + rng.normal(0, 1.2, (len(stroke), 2))
-                smooth = cv2.blur(
-                    cv2.resize(points.astype(np.float32), (2, 8 * len(points))), (1, 9), borderType=cv2.BORDER_REPLICATE
-                )
-                cv2.polylines(page, [smooth.round().astype(np.int32)], False, INK, PEN, cv2.LINE_AA)
+                cv2.polylines(page, [smooth(points)], False, INK, PEN, cv2.LINE_AA)
     x, y = np.meshgrid(np.arange(page.shape[1]), np.arange(page.shape[0]))
     shadow = cv2.GaussianBlur(np.where(x + 0.6 * y > 820, 0.62, 1.0), (0, 0), 12)
     light = np.linspace(1, 0.85, page.shape[0])[:, None] * shadow
