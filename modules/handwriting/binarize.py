@@ -1,14 +1,13 @@
-"""The paper of a picture: where the sheet ends, how light it is everywhere, the lines printed on it, the ink on it."""
+"""Ink from paper: which pixels of a picture are strokes, whatever its light, colours, edges and ruled lines."""
 
 import cv2
 import numpy as np
 
-WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
+WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow changes less than this, an edge more
-LEAST_SHEET = 0.15  # of the picture
-ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
-PAPER_SIZE = 128  # pixels; enough to see a sheet and its shadows, too few to see noise and grain
+SURROUNDINGS = 1 / 8  # of the shorter side; ink differs from the mean of so much around it, paper hardly does
+COARSEST = 1 / 3  # of the longer side; no stroke is broader
+STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
 THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
 LONG = 0.6  # of a sheet's side: ruled lines are longer
@@ -18,17 +17,19 @@ MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
-    small = max(picture.shape[:2]) < LEAST_SIZE  # too small for more than one character
-    picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
-    whole = np.zeros(picture.shape[:2], np.uint8)
-    picture, there, cut = (picture, np.s_[:], False) if small else cut_out_sheet(picture)
-    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))  # lightness and two for the colour
-    channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
-    channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
-    ink = cv2.subtract(blank_sheet(channel), channel)
-    whole[there] = ink if small else without_rules(ink)
-    removed = ["ruled lines"] if (whole[there] != ink).any() else []
-    return whole, [*removed, "what lies beside the sheet"] if cut else removed
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    small = longest < LEAST_SIZE  # too small for more than one character
+    picture = scaled(picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5)))
+    channel = channel_of_ink(picture)
+    breadth = COARSEST * max(channel.shape)
+    ink = black_hat(channel, breadth)
+    if not small:
+        for _ in range(2):
+            breadth = min(breadth, STROKES * pen_breadth(otsu(ink)))
+            ink = black_hat(channel, breadth)
+    without = ink if small else without_rules(ink)
+    return without, ["ruled lines"] if (without != ink).any() else []
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -38,45 +39,40 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
-def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice], bool]:
-    """The sheet of paper in a picture, H x W x 3, where it was, and if anything was beside it; that becomes paper.
+def channel_of_ink(picture: np.ndarray) -> np.ndarray:
+    """The channel of CIE L*a*b*, or its negative, in which few pixels are far darker than their surroundings.
 
-    A sheet is the convex hull of pixels that lead to each other without a step in brightness. What is beside it has
-    another shade. Where no such edge is seen, all is paper.
+    The edges of a sheet or a shadow are as dark on one side as light on the other; thin ink has one dark side only.
     """
-    reduced = scaled(picture, min(PAPER_SIZE, max(picture.shape[:2])))
-    grey = cv2.cvtColor(reduced, cv2.COLOR_BGR2GRAY)
-    contrast = int(grey.max()) - int(grey.min())
-    wider = cv2.copyMakeBorder(grey, 5, 5, 5, 5, cv2.BORDER_REPLICATE)  # what goes on beyond the picture is no line
-    without_lines = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))[5:-5, 5:-5]
-    steps = cv2.morphologyEx(without_lines, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    smooth = (steps < max(8, SMOOTH * contrast)).astype(np.uint8)
-    labels = cv2.connectedComponents(smooth, connectivity=4)[1]
-    areas = np.bincount(labels[smooth > 0])
-    sheet = np.full_like(grey, 255)
-    for index in np.argsort(-areas)[: np.count_nonzero(areas > LEAST_SHEET * grey.size)]:
-        region = labels == index
-        hull = cv2.convexHull(cv2.findNonZero(region.astype(np.uint8)))
-        inside = cv2.fillConvexPoly(np.zeros_like(grey), hull, 255)
-        beside = grey[cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0]
-        alike = np.abs(beside - np.median(grey[region])) < ALIKE * contrast
-        # a sheet that fills the picture, and a table around one, reach its edges: nothing is beside them
-        if beside.size and alike.mean() <= 0.1:
-            sheet = inside
-            break
-    paper = np.median(reduced[sheet > 0], axis=0).astype(np.uint8)
-    sheet = cv2.inRange(cv2.resize(sheet, picture.shape[1::-1]), 255, 255)
-    x, y, width, height = cv2.boundingRect(sheet)
-    there = np.s_[y : y + height, x : x + width]
-    return np.where(sheet[..., None], picture, paper)[there], there, not sheet.all()
+    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
+    channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
+    sigma = SURROUNDINGS * max(picture.shape[:2])
+
+    def darkness(channel: np.ndarray) -> float:
+        difference = channel.astype(np.float32)
+        difference = cv2.GaussianBlur(difference, (0, 0), sigma) - difference
+        return float((difference**3).mean())
+
+    return max(channels, key=darkness)
 
 
-def blank_sheet(grey: np.ndarray) -> np.ndarray:
-    """The paper of a picture, H x W, uint8, with its shadows and without the dark ink on it."""
-    reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
-    side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
-    closed = cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.resize(cv2.blur(closed, (side, side)), grey.shape[::-1])
+def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
+    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke."""
+    side = max(3, round(breadth)) | 1
+    wider = cv2.copyMakeBorder(channel, side, side, side, side, cv2.BORDER_REPLICATE)  # a desk goes on beyond the picture
+    closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return cv2.subtract(closed, wider)[side:-side, side:-side]
+
+
+def otsu(ink: np.ndarray) -> np.ndarray:
+    return cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+
+
+def pen_breadth(mask: np.ndarray) -> float:
+    """The median breadth of strokes in pixels, along their middles: where the distance to the paper is largest."""
+    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    ridges = depths[(depths > 0) & (depths == cv2.dilate(depths, np.ones((3, 3), np.uint8)))]
+    return 2 * float(np.median(ridges)) if ridges.size else 1.0
 
 
 def without_rules(ink: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, ImageStat
 
 from modules.command_line import CommandError
 from modules.handwriting.segment import label_characters
-from modules.handwriting.binarize import extract_ink, scaled
+from modules.handwriting.binarize import extract_ink, pen_breadth, scaled
 
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
@@ -68,7 +68,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
         raise CommandError("shows no character: no ink stands out from the paper")
     if cv2.connectedComponents(mask)[0] > MOST_PARTS:
         raise CommandError("shows no character: it is full of specks")
-    labels, left_out = label_characters(mask)
+    labels, left_out = label_characters(mask, pen_breadth(mask))
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
