@@ -5,7 +5,7 @@ import numpy as np
 
 WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SURROUNDINGS = 1 / 8  # of the shorter side; ink differs from the mean of so much around it, paper hardly does
+SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
 THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
@@ -15,6 +15,10 @@ FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
 MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 
+import os
+ROUNDS = int(os.environ.get('ROUNDS', 1))
+
+
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
     height, width = picture.shape[:2]
@@ -22,14 +26,13 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     small = longest < LEAST_SIZE  # too small for more than one character
     picture = scaled(picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5)))
     channel = channel_of_ink(picture)
-    breadth = COARSEST * max(channel.shape)
-    ink = black_hat(channel, breadth)
-    if not small:
-        for _ in range(2):
-            breadth = min(breadth, STROKES * pen_breadth(otsu(ink)))
-            ink = black_hat(channel, breadth)
-    without = ink if small else without_rules(ink)
-    return without, ["ruled lines"] if (without != ink).any() else []
+    ink = coarse = black_hat(channel, COARSEST * max(channel.shape))
+    if small:
+        return ink, []
+    ink = without_rules = remove_rules(coarse)
+    for _ in range(ROUNDS):
+        ink = cv2.min(without_rules, black_hat(channel, STROKES * pen_breadth(otsu(ink))))
+    return ink, ["ruled lines"] if (without_rules != coarse).any() else []
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -46,7 +49,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     """
     channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))
     channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
-    sigma = SURROUNDINGS * max(picture.shape[:2])
+    sigma = SURROUNDINGS * max(picture.shape[:2]) * (1 if max(picture.shape[:2]) > LEAST_SIZE else 2)
 
     def darkness(channel: np.ndarray) -> float:
         difference = channel.astype(np.float32)
@@ -58,7 +61,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
 
 def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
     """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke."""
-    side = max(3, round(breadth)) | 1
+    side = min(max(3, round(breadth)), round(COARSEST * max(channel.shape))) | 1
     wider = cv2.copyMakeBorder(channel, side, side, side, side, cv2.BORDER_REPLICATE)  # a desk goes on beyond the picture
     closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     return cv2.subtract(closed, wider)[side:-side, side:-side]
@@ -72,10 +75,15 @@ def pen_breadth(mask: np.ndarray) -> float:
     """The median breadth of strokes in pixels, along their middles: where the distance to the paper is largest."""
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     ridges = depths[(depths > 0) & (depths == cv2.dilate(depths, np.ones((3, 3), np.uint8)))]
-    return 2 * float(np.median(ridges)) if ridges.size else 1.0
+    return 2 * float(weighted_median(ridges, ridges)) if ridges.size else 1.0
 
 
-def without_rules(ink: np.ndarray) -> np.ndarray:
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = values.argsort()
+    return values[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
+
+
+def remove_rules(ink: np.ndarray) -> np.ndarray:
     """Remove thin straight lines that run from edge to edge from ink, H x W, uint8.
 
     Shorter lines are strokes by a fine pen. Where a stroke crosses a line nothing is removed: ink is not thin there.

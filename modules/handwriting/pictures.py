@@ -68,7 +68,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
         raise CommandError("shows no character: no ink stands out from the paper")
     if cv2.connectedComponents(mask)[0] > MOST_PARTS:
         raise CommandError("shows no character: it is full of specks")
-    labels, left_out = label_characters(mask, pen_breadth(mask))
+    labels, left_out, unsure = label_characters(mask, pen_breadth(mask))
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
@@ -83,6 +83,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
     removed += [f"marks ({left_out})"] if left_out else []
     removed += ["fainter ink"] if faint else []
     remarks = [f"left out: {', '.join(removed)}"] if removed else []
+    remarks += ["unsure: which parts belong together"] if unsure else []
     remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
     remarks += ["unsure: uneven sizes, as where characters touch"] if max(sizes) > TOUCHING * np.median(sizes) else []
     return np.stack(characters), boxes, "; ".join(remarks)

@@ -1,53 +1,119 @@
-"""Which parts of the ink are one character: those that stand over each other, or nearer together than to what is beside."""
+"""Which parts of the ink are one character: those that stand over each other, and neighbours in a regular row of cells."""
+
+from collections.abc import Callable
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from modules.handwriting.binarize import weighted_median
+
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
-HEIGHT = 1.2  # units; parts over each other that are together no higher are one: =, i, き
-WIDTH = 1.1  # units; parts beside each other that are together no wider may be one: い, は
-NEARER = 0.7  # of the gap to what is next
-ALONE = 1.3  # of the largest part; a few parts that are together no larger are one, whatever lies between them: 心
-FEW = 4  # parts
-SMALL = 0.35  # units; smaller groups are no characters of their own
-GAP = 0.5  # units; a small group with a wider gap around it belongs to no other group
+TOGETHER = 1.2  # units; parts that are together no larger may be one character
+CLOSE = 0.6  # units; with a wider gap they are not
+SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
+FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
+NEARER = 0.4  # of the narrowest gap between characters; parts that are nearer are one
+REGULAR = 0.5  # of the variation of the steps from part to part: that from character to character, in cells
+FEW = 4  # parts; they may be one character alone
 SPECK = 0.3  # of the pen's breadth, squared: less ink is no dot
-FRAME = 0.25  # of its box; what goes around three others and is emptier is a frame
-FINE = 0.4  # of the pen's breadth; thinner ink is print
+FLAT = 0.1  # of its length; a part that is flatter and longer than two units is a line or an edge
+FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 
 
-def label_characters(mask: np.ndarray, pen: float) -> tuple[np.ndarray, int]:
-    """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order, and count the marks left out."""
+def label_characters(mask: np.ndarray, pen: float) -> tuple[np.ndarray, int, bool]:
+    """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order.
+
+    Also returns how many marks were left out, and whether it is unsure which parts belong together.
+    """
     parts, boxes, areas, left_out = find_parts(mask, pen)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    unit = weighted_median(sides.max(1), sides.max(1) ** 2)
     groups = np.arange(len(boxes))
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    unit = weighted_median(sides, sides**2)
-    width, height = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
-    whole = max(width, height)
-    bare = areas < BARE * pen * np.hypot(*(boxes[:, 2:] - boxes[:, :2]).T)
-    if len(boxes) <= FEW and ((width <= 1.2 * height and whole <= 2 * sides.max()) or (len(boxes) <= 3 and bare.all() and whole <= 2 * sides.max())):
+    unsure = False
+    if is_alone(boxes, areas < BARE * pen * np.hypot(*sides.T)):
         groups[:] = 0
-    for near in (over_each_other, beside_each_other, dots):
-        while True:
-            ends = outermost(boxes, groups)
-            distances = near(ends, unit)
-            np.fill_diagonal(distances, np.inf)
-            nearest = distances.argmin(1)
-            count = np.arange(len(ends))
-            joined = np.isfinite(distances.min(1))
-            if near is not dots:
-                joined &= nearest[nearest] == count
-            if not joined.any():
-                break
-            merged = np.where(joined, np.minimum(count, nearest) if near is not dots else nearest, count)
-            groups = np.unique(merged, return_inverse=True)[1][groups]
+    else:
+        groups = joined(boxes, groups, lambda ends: over_each_other(ends, unit))
+        groups = with_dots(boxes, groups, unit)
+        ends = outermost(boxes, groups)
+        large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
+        if len(large) == 2:
+            size = (ends[large, 2:] - ends[large, :2]).max()
+            middles = (ends[large, :2] + ends[large, 2:]) / 2
+            bare = (np.bincount(groups, areas) < BARE * pen * np.hypot(*(ends[:, 2:] - ends[:, :2]).T))[large].all()
+            if np.abs(middles[0] - middles[1]).max() <= (2 if bare else 1.15) * size:
+                groups[groups == large[1]] = large[0]
+                groups = np.unique(groups, return_inverse=True)[1]
+        cells = joined(boxes, groups, lambda ends: beside_each_other(ends, unit))
+        groups, unsure = compare(boxes, groups, cells, unit)
     ends = outermost(boxes, groups)
     small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
-    order = [index for index in reading_order(ends, unit) if not small[index]]
+    order = [index for row in find_rows(ends, unit) for index in row if not small[index]]
     numbers = np.zeros(len(ends), int)
     numbers[order] = np.arange(1, len(order) + 1)
-    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order)
+    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), unsure
+
+
+DEBUG = []
+
+
+def compare(boxes, groups, cells, unit):
+    before, after = outermost(boxes, groups), outermost(boxes, cells)
+    if len(before) == len(after):
+        return groups, False
+    outer = [after[right, 0] - after[left, 2] for row in find_rows(after, unit) for left, right in pairwise(row)]
+    inner = np.array([widest_gap(before[np.unique(groups[cells == cell])]) for cell in range(len(after))])
+    limit = NEARER * np.quantile(outer, 0.1) if outer else np.inf
+    v0, v1 = variation(before, unit), variation(after, unit)
+    DEBUG.append((v0, v1, inner.max() / unit, min(outer, default=np.inf) / unit, len(before), len(after)))
+    if v1 <= REGULAR * v0 and v0 > 0 and len(outer) > 1 and inner.max() <= min(outer):
+        return cells, False
+    accept = inner <= max(limit, 0)
+    new = np.unique(np.where(accept[cells], cells, len(boxes) + groups), return_inverse=True)[1]
+    return new, True
+
+
+def widest_gap(ends):
+    ends = ends[ends[:, 0].argsort()]
+    return max((ends[1:, 0] - np.maximum.accumulate(ends[:, 2])[:-1]).max(), 0) if len(ends) > 1 else 0
+
+
+def variation(ends, unit):
+    middles = (ends[:, 0] + ends[:, 2]) / 2
+    steps = np.concatenate([np.diff(middles[row]) for row in find_rows(ends, unit)])
+    return steps.std() / steps.mean() if len(steps) else 0
+
+
+def is_alone(boxes, bare):
+    width, height = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
+    largest = (boxes[:, 2:] - boxes[:, :2]).max()
+    if max(width, height) > 2 * largest:
+        return False
+    return width <= TOGETHER * height or (len(boxes) <= 3 and bare.all())
+
+
+def joined(boxes: np.ndarray, groups: np.ndarray, distances: Callable) -> np.ndarray:
+    """Join any two groups that are nearest to each other, until none have a finite distance."""
+    while True:
+        apart = distances(outermost(boxes, groups))
+        np.fill_diagonal(apart, np.inf)
+        nearest, numbers = apart.argmin(1), np.arange(len(apart))
+        mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
+        if not mutual.any():
+            return groups
+        merged = np.where(mutual, np.minimum(numbers, nearest), numbers)
+        groups = np.unique(merged, return_inverse=True)[1][groups]
+
+
+def with_dots(boxes, groups, unit):
+    ends = outermost(boxes, groups)
+    gaps, _ = gaps_and_unions(ends)
+    small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
+    apart = np.where(small[:, None] & ~small, np.maximum(gaps, 0).max(2), np.inf)
+    near = apart.min(1) <= FAR * unit
+    return np.unique(np.where(near, apart.argmin(1), np.arange(len(ends))), return_inverse=True)[1][groups]
 
 
 def outermost(boxes: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -56,11 +122,6 @@ def outermost(boxes: np.ndarray, groups: np.ndarray) -> np.ndarray:
     np.minimum.at(ends[:, :2], groups, boxes[:, :2])
     np.maximum.at(ends[:, 2:], groups, boxes[:, 2:])
     return ends
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = values.argsort()
-    return values[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
 
 
 def gaps_and_unions(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -75,31 +136,13 @@ def over_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
     gaps, unions = gaps_and_unions(ends)
     widths = ends[:, 2] - ends[:, 0]
     over = -gaps[..., 0] >= np.minimum(widths[:, None], widths) / 2
-    return np.where(over & (unions.max(2) <= HEIGHT * unit), gaps[..., 1], np.inf)
+    return np.where(over & (unions.max(2) <= TOGETHER * unit), gaps[..., 1], np.inf)
 
 
 def beside_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
     gaps, unions = gaps_and_unions(ends)
-    heights = ends[:, 3] - ends[:, 1]
-    middles = (ends[:, 0] + ends[:, 2]) / 2
-    level = -gaps[..., 1] >= np.minimum(heights[:, None], heights) / 2
-    np.fill_diagonal(level, False)
-    row = np.where(level, gaps[..., 0], np.inf)
-    right = np.where(middles[:, None] < middles, row, np.inf)
-    left = np.where(middles[:, None] > middles, row, np.inf)
-    next_right, next_left = right.min(1), left.min(1)
-    outer = np.minimum(next_left[:, None], next_right)  # i is left, j is right
-    near = (right <= NEARER * outer) & (unions.max(2) <= [WIDTH * unit])
-    near &= right == next_right[:, None]
-    distances = np.where(near, right, np.inf)
-    return np.minimum(distances, distances.T)
-
-
-def dots(ends: np.ndarray, unit: float) -> np.ndarray:
-    gaps, _ = gaps_and_unions(ends)
-    small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
-    gaps = np.maximum(gaps.max(2), 0)
-    return np.where(small[:, None] & ~small & (gaps <= GAP * unit), gaps, np.inf)
+    near = (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (unions.max(2) <= TOGETHER * unit)
+    return np.where(near, gaps[..., 0], np.inf)
 
 
 def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
@@ -116,10 +159,7 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
     np.maximum.at(boxes, (number, 2), x + 1)
     np.maximum.at(boxes, (number, 3), y + 1)
     sides = boxes[:, 2:] - boxes[:, :2]
-    size = np.array(mask.shape[::-1])
-    flat = (sides.max(1) >= size[sides.argmax(1)] / 2) & (sides.min(1) <= 0.1 * sides.max(1))
-    edge = flat & ((boxes[:, :2] <= 1).any(1) | (boxes[:, 2:] >= size - 1).any(1))
-    keep = (areas >= SPECK * pen**2) & ~edge
+    keep = areas >= SPECK * pen**2
     keep[0] = False
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     frame = np.zeros(len(areas), bool)
@@ -127,6 +167,11 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
         inside = keep & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
         inside[index] = False
         frame[index] = inside.sum() >= 3
+    flat = sides.min(1) <= FLAT * sides.max(1)
+    others = keep & ~frame & ~flat
+    if others.any():
+        unit = weighted_median(sides[others].max(1), sides[others].max(1) ** 2)
+        frame |= flat & (sides.max(1) > 2 * unit)
     left_out = np.count_nonzero(~keep | frame) - 1
     keep &= ~frame
     if not keep.any():
@@ -135,7 +180,7 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
     return numbers[parts], boxes[keep], areas[keep], left_out
 
 
-def reading_order(ends: np.ndarray, unit: float) -> list[int]:
+def find_rows(ends: np.ndarray, unit: float) -> list[list[int]]:
     """The order of boxes, N x 4, in pixels: rows from the top, which may slope, each from left to right."""
     middles = (ends[:, :2] + ends[:, 2:]) / 2
     rows: list[list[int]] = []
@@ -145,4 +190,4 @@ def reading_order(ends: np.ndarray, unit: float) -> list[int]:
             near[0].append(index)
         else:
             rows.append([index])
-    return [index for row in sorted(rows, key=lambda row: middles[row, 1].mean()) for index in row]
+    return sorted(rows, key=lambda row: middles[row, 1].mean())
