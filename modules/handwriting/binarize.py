@@ -72,10 +72,9 @@ def otsu(ink: np.ndarray) -> np.ndarray:
 
 
 def pen_breadth(mask: np.ndarray) -> float:
-    """The median breadth of strokes in pixels, along their middles: where the distance to the paper is largest."""
+    """The breadth of strokes in pixels: four times the mean distance of ink to the paper, from the pixels' middles."""
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    ridges = depths[(depths > 0) & (depths == cv2.dilate(depths, np.ones((3, 3), np.uint8)))]
-    return 2 * float(weighted_median(ridges, ridges)) if ridges.size else 1.0
+    return 4 * float(depths[mask > 0].mean()) - 2 if mask.any() else 1.0
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

@@ -14,8 +14,11 @@ CLOSE = 0.6  # units; with a wider gap they are not
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 NEARER = 0.4  # of the narrowest gap between characters; parts that are nearer are one
-REGULAR = 0.5  # of the variation of the steps from part to part: that from character to character, in cells
-FEW = 4  # parts; they may be one character alone
+STEADIER = 0.15  # of the mean step from part to part; in cells the steps from character to character vary so much less
+FEW = 4  # gaps; fewer tell nothing
+HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
+ASIDE = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
+FINE = 0.4  # of the pen's breadth; small parts by a finer pen are print
 SPECK = 0.3  # of the pen's breadth, squared: less ink is no dot
 FLAT = 0.1  # of its length; a part that is flatter and longer than two units is a line or an edge
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
@@ -32,18 +35,21 @@ def label_characters(mask: np.ndarray, pen: float) -> tuple[np.ndarray, int, boo
     unit = weighted_median(sides.max(1), sides.max(1) ** 2)
     groups = np.arange(len(boxes))
     unsure = False
-    if is_alone(boxes, areas < BARE * pen * np.hypot(*sides.T)):
-        groups[:] = 0
+    bare = areas < BARE * pen * np.hypot(*sides.T)
+    near = near_marks(boxes, unit)
+    if is_alone(boxes[near], bare[near], unit):
+        groups[near] = 0
+        groups = np.unique(groups, return_inverse=True)[1]
     else:
         groups = joined(boxes, groups, lambda ends: over_each_other(ends, unit))
         groups = with_dots(boxes, groups, unit)
         ends = outermost(boxes, groups)
         large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
-        if len(large) == 2:
+        if len(large) == 2 and PAIR:
             size = (ends[large, 2:] - ends[large, :2]).max()
             middles = (ends[large, :2] + ends[large, 2:]) / 2
             bare = (np.bincount(groups, areas) < BARE * pen * np.hypot(*(ends[:, 2:] - ends[:, :2]).T))[large].all()
-            if np.abs(middles[0] - middles[1]).max() <= (2 if bare else 1.15) * size:
+            if np.abs(middles[0] - middles[1]).max() <= (2 if bare else PAIRMAX) * size:
                 groups[groups == large[1]] = large[0]
                 groups = np.unique(groups, return_inverse=True)[1]
         cells = joined(boxes, groups, lambda ends: beside_each_other(ends, unit))
@@ -57,6 +63,9 @@ def label_characters(mask: np.ndarray, pen: float) -> tuple[np.ndarray, int, boo
 
 
 DEBUG = []
+PAIRMAX = 0.65
+import os
+PAIR = int(os.environ.get('PAIR', 1))
 
 
 def compare(boxes, groups, cells, unit):
@@ -66,10 +75,13 @@ def compare(boxes, groups, cells, unit):
     outer = [after[right, 0] - after[left, 2] for row in find_rows(after, unit) for left, right in pairwise(row)]
     inner = np.array([widest_gap(before[np.unique(groups[cells == cell])]) for cell in range(len(after))])
     limit = NEARER * np.quantile(outer, 0.1) if outer else np.inf
+    few = len(outer) < FEW
     v0, v1 = variation(before, unit), variation(after, unit)
     DEBUG.append((v0, v1, inner.max() / unit, min(outer, default=np.inf) / unit, len(before), len(after)))
-    if v1 <= REGULAR * v0 and v0 > 0 and len(outer) > 1 and inner.max() <= min(outer):
+    if v0 - v1 >= STEADIER and (not outer or inner.max() <= np.quantile(outer, 0.1)):
         return cells, False
+    if few:
+        return groups, True
     accept = inner <= max(limit, 0)
     new = np.unique(np.where(accept[cells], cells, len(boxes) + groups), return_inverse=True)[1]
     return new, True
@@ -86,7 +98,8 @@ def variation(ends, unit):
     return steps.std() / steps.mean() if len(steps) else 0
 
 
-def is_alone(boxes, bare):
+def is_alone(boxes, bare, unit):
+    """Whether all parts are one character: no wider than high, or two or three bare strokes."""
     width, height = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
     largest = (boxes[:, 2:] - boxes[:, :2]).max()
     if max(width, height) > 2 * largest:
@@ -105,6 +118,17 @@ def joined(boxes: np.ndarray, groups: np.ndarray, distances: Callable) -> np.nda
             return groups
         merged = np.where(mutual, np.minimum(numbers, nearest), numbers)
         groups = np.unique(merged, return_inverse=True)[1][groups]
+
+
+def near_marks(boxes, unit):
+    """Which parts are large, or marks near a large one."""
+    gaps, _ = gaps_and_unions(boxes)
+    small = (boxes[:, 2:] - boxes[:, :2]).max(1) < SMALL * unit
+    near = np.where(small, np.maximum(gaps, 0).max(2)[:, ~small].min(1) <= FAR * unit, True)
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    if np.ptp(middles[small & near], axis=0).max(initial=0) > ASIDE * unit if (small & near).any() else False:
+        near &= ~small
+    return near
 
 
 def with_dots(boxes, groups, unit):
@@ -136,7 +160,7 @@ def over_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
     gaps, unions = gaps_and_unions(ends)
     widths = ends[:, 2] - ends[:, 0]
     over = -gaps[..., 0] >= np.minimum(widths[:, None], widths) / 2
-    return np.where(over & (unions.max(2) <= TOGETHER * unit), gaps[..., 1], np.inf)
+    return np.where(over & (unions.max(2) <= HEIGHT * unit), gaps[..., 1], np.inf)
 
 
 def beside_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
@@ -162,16 +186,23 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
     keep = areas >= SPECK * pen**2
     keep[0] = False
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    breadths = 4 * np.bincount(number, depths[y, x], len(areas)) / np.maximum(areas, 1) - 2
+    longest = sides[1:].max()
+    fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * longest)
+    if np.count_nonzero(keep & ~fine) <= 5:
+        keep &= ~fine
     frame = np.zeros(len(areas), bool)
     for index in np.flatnonzero(keep & (areas < FRAME * sides.prod(1))):
         inside = keep & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
         inside[index] = False
         frame[index] = inside.sum() >= 3
     flat = sides.min(1) <= FLAT * sides.max(1)
+    border = (boxes[:, :2] <= 1).any(1) | (boxes[:, 2:] >= np.array(mask.shape[::-1]) - 1).any(1)
     others = keep & ~frame & ~flat
     if others.any():
         unit = weighted_median(sides[others].max(1), sides[others].max(1) ** 2)
-        frame |= flat & (sides.max(1) > 2 * unit)
+        frame |= flat & (border | (sides.max(1) > 2 * unit))
     left_out = np.count_nonzero(~keep | frame) - 1
     keep &= ~frame
     if not keep.any():
