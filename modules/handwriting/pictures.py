@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, ImageStat
 
 from modules.command_line import CommandError
 from modules.handwriting.segment import label_characters
-from modules.handwriting.binarize import extract_ink, pen_breadth, scaled
+from modules.handwriting.binarize import extract_ink, scaled
 
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
@@ -22,7 +22,6 @@ LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
 MOST_CHARACTERS = 200  # on a page; more would be too small
-MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
 TOUCHING = 1.8  # of a page's median size: two characters, or more
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]  # no other is read
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
@@ -66,9 +65,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise CommandError("shows no character: no ink stands out from the paper")
-    if cv2.connectedComponents(mask)[0] > MOST_PARTS:
-        raise CommandError("shows no character: it is full of specks")
-    labels, left_out, unsure = label_characters(mask, pen_breadth(mask))
+    labels, left_out, unsure = label_characters(mask)
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which parts of the ink are one character: those that stand over each other, and neighbours in a regular row of cells."""
+"""Which parts of the ink are one character: those over each other, and those beside each other in cells."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,113 +6,123 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from modules.handwriting.binarize import weighted_median
+from modules.command_line import CommandError
+from modules.handwriting.binarize import pen_breadth, weighted_median
 
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
-TOGETHER = 1.2  # units; parts that are together no larger may be one character
-CLOSE = 0.6  # units; with a wider gap they are not
+MOST_PARTS = 1500  # any two are compared; 200 characters have fewer
+HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
+WIDTH = 1.2  # units; parts beside each other that are together no wider may be one: い, は
+CLOSE = 0.6  # units; with a wider gap they are two
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
-NEARER = 0.4  # of the narrowest gap between characters; parts that are nearer are one
-STEADIER = 0.15  # of the mean step from part to part; in cells the steps from character to character vary so much less
-FEW = 4  # gaps; fewer tell nothing
-HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
 ASIDE = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-FINE = 0.4  # of the pen's breadth; small parts by a finer pen are print
-SPECK = 0.3  # of the pen's breadth, squared: less ink is no dot
-FLAT = 0.1  # of its length; a part that is flatter and longer than two units is a line or an edge
-FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
+PAIR, STROKES = 0.9, 2.0  # units from middle to middle; nearer groups, or bare strokes, are one if there are just two
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
+STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
+NEARER = 0.4  # of the gaps between characters; parts that are so much nearer are one
+FEW = 4  # gaps; fewer tell nothing
+SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
+FLAT = 0.1  # of its length; a flatter part is a line, if it is longer than two units or touches the picture's edge
+FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
+FINE = 0.4  # of the pen's breadth; small parts by a finer pen are print ...
+MANY = 5  # ... but where there are more parts, they may be characters
 
 
-def label_characters(mask: np.ndarray, pen: float) -> tuple[np.ndarray, int, bool]:
+def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     """Number the characters in a mask, H x W, 0 or 255, from 1 on in reading order.
 
-    Also returns how many marks were left out, and whether it is unsure which parts belong together.
+    Also returns how many marks were left out, and if it is unsure which parts belong together. Raises CommandError.
     """
+    pen = pen_breadth(mask)
     parts, boxes, areas, left_out = find_parts(mask, pen)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    unit = weighted_median(sides.max(1), sides.max(1) ** 2)
-    groups = np.arange(len(boxes))
+    if len(boxes) > MOST_PARTS:
+        raise CommandError("shows no character: it is full of specks")
+    lengths = (boxes[:, 2:] - boxes[:, :2]).max(1)
+    unit = weighted_median(lengths, lengths**2)
+    groups = joined(np.arange(len(boxes)), boxes, are_over_each_other, unit)
+    groups = with_dots(groups, boxes, unit)
+    ends = outermost(groups, boxes)
+    large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
+    bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*(ends[:, 2:] - ends[:, :2]).T)
     unsure = False
-    bare = areas < BARE * pen * np.hypot(*sides.T)
-    near = near_marks(boxes, unit)
-    if is_alone(boxes[near], bare[near], unit):
-        groups[near] = 0
-        groups = np.unique(groups, return_inverse=True)[1]
+    if is_one(ends[large], bool(bare[large].all())):
+        groups[np.isin(groups, large)] = large[0]
     else:
-        groups = joined(boxes, groups, lambda ends: over_each_other(ends, unit))
-        groups = with_dots(boxes, groups, unit)
-        ends = outermost(boxes, groups)
-        large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
-        if len(large) == 2 and PAIR:
-            size = (ends[large, 2:] - ends[large, :2]).max()
-            middles = (ends[large, :2] + ends[large, 2:]) / 2
-            bare = (np.bincount(groups, areas) < BARE * pen * np.hypot(*(ends[:, 2:] - ends[:, :2]).T))[large].all()
-            if np.abs(middles[0] - middles[1]).max() <= (2 if bare else PAIRMAX) * size:
-                groups[groups == large[1]] = large[0]
-                groups = np.unique(groups, return_inverse=True)[1]
-        cells = joined(boxes, groups, lambda ends: beside_each_other(ends, unit))
-        groups, unsure = compare(boxes, groups, cells, unit)
-    ends = outermost(boxes, groups)
-    small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
-    order = [index for row in find_rows(ends, unit) for index in row if not small[index]]
+        cells = joined(groups, boxes, are_beside_each_other, unit)
+        groups, unsure = more_regular(groups, cells, boxes, unit)
+    groups = np.unique(groups, return_inverse=True)[1]
+    ends = outermost(groups, boxes)
+    order = [index for row in rows(ends, unit) for index in row if (ends[index, 2:] - ends[index, :2]).max() >= SMALL * unit]
     numbers = np.zeros(len(ends), int)
     numbers[order] = np.arange(1, len(order) + 1)
     return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), unsure
 
 
-DEBUG = []
-PAIRMAX = 0.65
-import os
-PAIR = int(os.environ.get('PAIR', 1))
+def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the left, top, right and
+    bottom of each, and its area; how many others there are: specks, print, frames, lines and edges."""
+    reach = max(1, round(pen / 2))
+    bridged = cv2.dilate(mask, np.ones((reach, reach), np.uint8))  # a stroke may have gaps
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
+    parts[mask == 0] = 0
+    areas = np.bincount(parts.ravel())
+    sides = statistics[:, 2:4] - reach + 1
+    starts = statistics[:, :2] + (reach - 1) // 2
+    boxes = np.hstack([starts, starts + sides]).astype(np.float32)
+    touching = (boxes[:, :2] <= 1).any(1) | (boxes[:, 2:] >= np.array(mask.shape[::-1]) - 1).any(1)
+    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2
+
+    kept = areas >= SPECK * pen**2
+    kept[0] = False
+    fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * sides[1:].max())
+    if np.count_nonzero(kept & ~fine) <= MANY:
+        kept &= ~fine
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    for index in np.flatnonzero(kept & (areas < FRAME * sides.prod(1))):
+        inside = kept & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
+        kept[index] = np.count_nonzero(inside) <= 3  # itself among them
+    flat = sides.min(1) <= FLAT * sides.max(1)
+    if (kept & ~flat).any():
+        lengths = sides[kept & ~flat].max(1)
+        kept &= ~flat | ~touching & (sides.max(1) <= 2 * weighted_median(lengths, lengths**2))
+    if not kept.any():
+        kept[1 + areas[1:].argmax()] = True
+    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], np.count_nonzero(~kept) - 1
 
 
-def compare(boxes, groups, cells, unit):
-    before, after = outermost(boxes, groups), outermost(boxes, cells)
-    if len(before) == len(after):
-        return groups, False
-    outer = [after[right, 0] - after[left, 2] for row in find_rows(after, unit) for left, right in pairwise(row)]
-    inner = np.array([widest_gap(before[np.unique(groups[cells == cell])]) for cell in range(len(after))])
-    limit = NEARER * np.quantile(outer, 0.1) if outer else np.inf
-    few = len(outer) < FEW
-    v0, v1 = variation(before, unit), variation(after, unit)
-    DEBUG.append((v0, v1, inner.max() / unit, min(outer, default=np.inf) / unit, len(before), len(after)))
-    if v0 - v1 >= STEADIER and (not outer or inner.max() <= np.quantile(outer, 0.1)):
-        return cells, False
-    if few:
-        return groups, True
-    accept = inner <= max(limit, 0)
-    new = np.unique(np.where(accept[cells], cells, len(boxes) + groups), return_inverse=True)[1]
-    return new, True
+def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The box around each group of boxes, N x 4: left, top, right, bottom."""
+    ends = np.tile(np.float32([np.inf, np.inf, -np.inf, -np.inf]), (groups.max() + 1, 1))
+    np.minimum.at(ends[:, :2], groups, boxes[:, :2])
+    np.maximum.at(ends[:, 2:], groups, boxes[:, 2:])
+    return ends
 
 
-def widest_gap(ends):
-    ends = ends[ends[:, 0].argsort()]
-    return max((ends[1:, 0] - np.maximum.accumulate(ends[:, 2])[:-1]).max(), 0) if len(ends) > 1 else 0
+def gaps_between(ends: np.ndarray) -> np.ndarray:
+    """The gap between any two boxes along x and y, N x N x 2; it is negative where they overlap."""
+    return np.maximum(ends[:, None, :2], ends[:, :2]) - np.minimum(ends[:, None, 2:], ends[:, 2:])
 
 
-def variation(ends, unit):
-    middles = (ends[:, 0] + ends[:, 2]) / 2
-    steps = np.concatenate([np.diff(middles[row]) for row in find_rows(ends, unit)])
-    return steps.std() / steps.mean() if len(steps) else 0
+def are_over_each_other(gaps: np.ndarray, lengths: np.ndarray, sides: np.ndarray, unit: float) -> np.ndarray:
+    narrower = np.minimum(sides[:, None, 0], sides[:, 0])
+    return (gaps[..., 0] <= -narrower / 2) & (lengths <= HEIGHT * unit)
 
 
-def is_alone(boxes, bare, unit):
-    """Whether all parts are one character: no wider than high, or two or three bare strokes."""
-    width, height = boxes[:, 2:].max(0) - boxes[:, :2].min(0)
-    largest = (boxes[:, 2:] - boxes[:, :2]).max()
-    if max(width, height) > 2 * largest:
-        return False
-    return width <= TOGETHER * height or (len(boxes) <= 3 and bare.all())
+def are_beside_each_other(gaps: np.ndarray, lengths: np.ndarray, sides: np.ndarray, unit: float) -> np.ndarray:
+    return (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (lengths <= WIDTH * unit)
 
 
-def joined(boxes: np.ndarray, groups: np.ndarray, distances: Callable) -> np.ndarray:
-    """Join any two groups that are nearest to each other, until none have a finite distance."""
+def joined(groups: np.ndarray, boxes: np.ndarray, may_be_one: Callable, unit: float) -> np.ndarray:
+    """Join any two groups of boxes that are nearest to each other and may be one, until there are none."""
     while True:
-        apart = distances(outermost(boxes, groups))
+        ends = outermost(groups, boxes)
+        gaps, sides = gaps_between(ends), ends[:, 2:] - ends[:, :2]
+        lengths = (np.maximum(ends[:, None, 2:], ends[:, 2:]) - np.minimum(ends[:, None, :2], ends[:, :2])).max(2)
+        apart = np.where(may_be_one(gaps, lengths, sides, unit), gaps.max(2), np.inf)
         np.fill_diagonal(apart, np.inf)
-        nearest, numbers = apart.argmin(1), np.arange(len(apart))
+        nearest, numbers = apart.argmin(1), np.arange(len(ends))
         mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
         if not mutual.any():
             return groups
@@ -120,105 +130,64 @@ def joined(boxes: np.ndarray, groups: np.ndarray, distances: Callable) -> np.nda
         groups = np.unique(merged, return_inverse=True)[1][groups]
 
 
-def near_marks(boxes, unit):
-    """Which parts are large, or marks near a large one."""
-    gaps, _ = gaps_and_unions(boxes)
-    small = (boxes[:, 2:] - boxes[:, :2]).max(1) < SMALL * unit
-    near = np.where(small, np.maximum(gaps, 0).max(2)[:, ~small].min(1) <= FAR * unit, True)
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    if np.ptp(middles[small & near], axis=0).max(initial=0) > ASIDE * unit if (small & near).any() else False:
-        near &= ~small
-    return near
-
-
-def with_dots(boxes, groups, unit):
-    ends = outermost(boxes, groups)
-    gaps, _ = gaps_and_unions(ends)
+def with_dots(groups: np.ndarray, boxes: np.ndarray, unit: float) -> np.ndarray:
+    """Join small groups to the nearest large one, if it is near."""
+    ends = outermost(groups, boxes)
     small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
-    apart = np.where(small[:, None] & ~small, np.maximum(gaps, 0).max(2), np.inf)
+    apart = np.where(small[:, None] & ~small, gaps_between(ends).max(2).clip(0), np.inf)
     near = apart.min(1) <= FAR * unit
+    middles = (ends[:, :2] + ends[:, 2:]) / 2
+    if np.count_nonzero(~small) == 1 and small.any() and np.ptp(middles[small], axis=0).max() > ASIDE * unit:
+        near[:] = False
     return np.unique(np.where(near, apart.argmin(1), np.arange(len(ends))), return_inverse=True)[1][groups]
 
 
-def outermost(boxes: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    ends = np.empty((groups.max() + 1, 4))
-    ends[:, :2], ends[:, 2:] = np.inf, -np.inf
-    np.minimum.at(ends[:, :2], groups, boxes[:, :2])
-    np.maximum.at(ends[:, 2:], groups, boxes[:, 2:])
-    return ends
-
-
-def gaps_and_unions(ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each two boxes, N x 4, the gap between them and their length together, N x N x 2: along x and y."""
-    low, high = ends[:, :2], ends[:, 2:]
-    gaps = np.maximum(low[:, None], low) - np.minimum(high[:, None], high)
-    unions = np.maximum(high[:, None], high) - np.minimum(low[:, None], low)
-    return gaps, unions
-
-
-def over_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
-    gaps, unions = gaps_and_unions(ends)
-    widths = ends[:, 2] - ends[:, 0]
-    over = -gaps[..., 0] >= np.minimum(widths[:, None], widths) / 2
-    return np.where(over & (unions.max(2) <= HEIGHT * unit), gaps[..., 1], np.inf)
-
-
-def beside_each_other(ends: np.ndarray, unit: float) -> np.ndarray:
-    gaps, unions = gaps_and_unions(ends)
-    near = (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (unions.max(2) <= TOGETHER * unit)
-    return np.where(near, gaps[..., 0], np.inf)
-
-
-def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Number the parts of a mask, H x W, 0 or 255, from 1 on; their boxes; their areas; how many are left out."""
-    bridged = cv2.dilate(mask, np.ones([max(1, round(pen / 2))] * 2, np.uint8))  # a stroke may have gaps
-    _, parts = cv2.connectedComponents(bridged)
-    parts[mask == 0] = 0
-    y, x = np.nonzero(parts)
-    number = parts[y, x]
-    areas = np.bincount(number)
-    boxes = np.tile([10**6, 10**6, 0, 0], (len(areas), 1))
-    np.minimum.at(boxes, (number, 0), x)
-    np.minimum.at(boxes, (number, 1), y)
-    np.maximum.at(boxes, (number, 2), x + 1)
-    np.maximum.at(boxes, (number, 3), y + 1)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    keep = areas >= SPECK * pen**2
-    keep[0] = False
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    breadths = 4 * np.bincount(number, depths[y, x], len(areas)) / np.maximum(areas, 1) - 2
-    longest = sides[1:].max()
-    fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * longest)
-    if np.count_nonzero(keep & ~fine) <= 5:
-        keep &= ~fine
-    frame = np.zeros(len(areas), bool)
-    for index in np.flatnonzero(keep & (areas < FRAME * sides.prod(1))):
-        inside = keep & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
-        inside[index] = False
-        frame[index] = inside.sum() >= 3
-    flat = sides.min(1) <= FLAT * sides.max(1)
-    border = (boxes[:, :2] <= 1).any(1) | (boxes[:, 2:] >= np.array(mask.shape[::-1]) - 1).any(1)
-    others = keep & ~frame & ~flat
-    if others.any():
-        unit = weighted_median(sides[others].max(1), sides[others].max(1) ** 2)
-        frame |= flat & (border | (sides.max(1) > 2 * unit))
-    left_out = np.count_nonzero(~keep | frame) - 1
-    keep &= ~frame
-    if not keep.any():
-        keep = areas == areas[1:].max()
-    numbers = np.where(keep, np.cumsum(keep), 0)
-    return numbers[parts], boxes[keep], areas[keep], left_out
-
-
-def find_rows(ends: np.ndarray, unit: float) -> list[list[int]]:
-    """The order of boxes, N x 4, in pixels: rows from the top, which may slope, each from left to right."""
+def is_one(ends: np.ndarray, bare: bool) -> bool:
+    """Whether all groups of a picture are one character: together no wider than high, or two that are near."""
+    largest = (ends[:, 2:] - ends[:, :2]).max()
+    width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
     middles = (ends[:, :2] + ends[:, 2:]) / 2
-    rows: list[list[int]] = []
+    pair = len(ends) == 2 and np.ptp(middles, axis=0).max() <= (STROKES if bare else PAIR) * largest
+    return bool(pair or (width <= WIDTH * height and height <= 2 * largest))
+
+
+def more_regular(groups: np.ndarray, cells: np.ndarray, boxes: np.ndarray, unit: float) -> tuple[np.ndarray, bool]:
+    """Of two ways to read a page, as parts and joined to cells, the one whose rows are more regular; and if it is unsure.
+
+    In a row of digits the gaps are alike, whether narrow or wide; in cells the steps are.
+    """
+    apart, together = outermost(groups, boxes), outermost(cells, boxes)
+    if len(apart) == len(together):
+        return groups, False
+    outer = [together[right, 0] - together[left, 2] for row in rows(together, unit) for left, right in pairwise(row)]
+    inner = np.array([widest_gap(apart[np.unique(groups[cells == cell])]) for cell in range(len(together))])
+    narrowest = np.quantile(outer, 0.1) if outer else np.inf
+    if variation(apart, unit) - variation(together, unit) >= STEADIER and inner.max() <= narrowest:
+        return cells, False
+    near = (inner <= NEARER * narrowest) & (len(outer) >= FEW)
+    return np.where(near[cells], cells, len(boxes) + groups), True
+
+
+def widest_gap(ends: np.ndarray) -> float:
+    ends = ends[ends[:, 0].argsort()]
+    return float((ends[1:, 0] - np.maximum.accumulate(ends[:, 2])[:-1]).max(initial=0))
+
+
+def variation(ends: np.ndarray, unit: float) -> float:
+    """The standard deviation of the steps from middle to middle along rows, as a share of their mean."""
+    middles = (ends[:, 0] + ends[:, 2]) / 2
+    steps = np.concatenate([np.diff(middles[row]) for row in rows(ends, unit)])
+    return float(steps.std() / steps.mean()) if steps.any() else 0
+
+
+def rows(ends: np.ndarray, unit: float) -> list[list[int]]:
+    """The numbers of boxes, N x 4, in rows from the top, which may slope, each from left to right."""
+    middles = (ends[:, :2] + ends[:, 2:]) / 2
+    found: list[list[int]] = []
     for index in middles[:, 0].argsort().tolist():
-        near = [row for row in rows if abs(middles[row[-1], 1] - middles[index, 1]) < 0.55 * unit]
+        near = [row for row in found if abs(middles[row[-1], 1] - middles[index, 1]) < unit / 2]
         if near:
             near[0].append(index)
         else:
-            rows.append([index])
-    return sorted(rows, key=lambda row: middles[row, 1].mean())
+            found.append([index])
+    return sorted(found, key=lambda row: middles[row, 1].mean())
