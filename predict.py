@@ -116,7 +116,8 @@ def classify_pictures(args: Namespace, model: LeNet, saved: dict) -> tuple[list[
     for path in args.image:
         try:
             picture = load_picture(path)
-            characters, boxes, remark = find_characters(picture)
+            found, boxes, remark = find_characters(picture)
+            characters = found[:, 0].numpy()
         except CommandError as error:
             faults.append(f"{path} {error}; it is left out")
             continue

@@ -99,7 +99,7 @@ def look_at(sheet: np.ndarray) -> tuple[np.ndarray, str]:
         return np.zeros((SIZE, SIZE), np.uint8), "write one character on the left"
     if len(characters) > 1:
         return np.zeros((SIZE, SIZE), np.uint8), "more than one character: press backspace or space"
-    return characters[0], remark
+    return characters[0, 0].numpy(), remark
 
 
 def draw_panel(seen: np.ndarray, chances: np.ndarray, names: list[str], folder: Path | None, note: str) -> np.ndarray:

@@ -8,6 +8,7 @@ LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes ar
 SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
+PAPER_SIZE = 128  # pixels; enough to see a sheet, too few to see grain
 THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
 LONG = 0.6  # of a sheet's side: ruled lines are longer
@@ -29,7 +30,10 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     ink = coarse = black_hat(channel, COARSEST * max(channel.shape))
     if small:
         return ink, []
-    ink = without_rules = remove_rules(coarse)
+    without_rules = remove_rules(coarse)
+    sheet = find_sheet(channel)
+    without_rules[sheet] = remove_rules(without_rules[sheet])
+    ink = without_rules
     for _ in range(ROUNDS):
         ink = cv2.min(without_rules, black_hat(channel, STROKES * pen_breadth(otsu(ink))))
     return ink, ["ruled lines"] if (without_rules != coarse).any() else []
@@ -65,6 +69,14 @@ def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
     wider = cv2.copyMakeBorder(channel, side, side, side, side, cv2.BORDER_REPLICATE)  # a desk goes on beyond the picture
     closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     return cv2.subtract(closed, wider)[side:-side, side:-side]
+
+
+def find_sheet(channel: np.ndarray) -> tuple[slice, slice]:
+    """Where the light part of a picture is, without its ink: a sheet on a table, or all of a sheet."""
+    reduced = scaled(channel, PAPER_SIZE)
+    light = otsu(cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)))
+    left, top, width, height = (round(side * max(channel.shape) / PAPER_SIZE) for side in cv2.boundingRect(light))
+    return np.s_[top : top + height, left : left + width]
 
 
 def otsu(ink: np.ndarray) -> np.ndarray:

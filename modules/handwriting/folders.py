@@ -34,7 +34,7 @@ def load(folder: Path) -> tuple[str, list[str], Labelled, Labelled]:
         except CommandError as error:
             faults.append(f"{path} {error}; it is left out")
             continue
-        characters[name].extend(found)
+        characters[name].extend(found[:, 0].numpy())
         remarks += [f"{path}: {remark}"] if remark else []
     complain(*faults, kind="warning")
     if remarks:

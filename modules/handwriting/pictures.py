@@ -10,11 +10,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from PIL import Image, ImageOps, ImageStat
+from pillow_heif import register_heif_opener
 
 from modules.command_line import CommandError
+from modules.handwriting.binarize import LEAST_SIZE, extract_ink, scaled
 from modules.handwriting.segment import label_characters
-from modules.handwriting.binarize import extract_ink, scaled
 
 SIZE = 28  # pixels
 OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced with smooth edges
@@ -22,8 +24,9 @@ LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
 MOST_CHARACTERS = 200  # on a page; more would be too small
-TOUCHING = 1.8  # of a page's median size: two characters, or more
-FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]  # no other is read
+TOUCHING = 1.7  # of a page's median width: two characters, or more
+FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF"]  # no other is read
+register_heif_opener()
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
@@ -42,9 +45,9 @@ def load_picture(path: Path) -> np.ndarray:
         picture.getexif()
         picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
         picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits
-            deep = np.asarray(picture)
-            picture = Image.fromarray((deep * (255 / max(deep.max(), 255))).astype(np.uint8))
+        if picture.mode[0] in "IF":  # 16 or 32 bits, of which the lightest becomes white; or shares of white
+            deep = np.nan_to_num(np.asarray(picture, np.float32)).clip(0)
+            picture = Image.fromarray((deep * (255 / (1 if deep.max() <= 1 else max(deep.max(), 255)))).astype(np.uint8))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
@@ -55,10 +58,10 @@ def load_picture(path: Path) -> np.ndarray:
         raise CommandError(f"cannot be read ({getattr(error, 'strerror', None) or usual})") from None
 
 
-def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], str]:
+def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray], str]:
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
-    Returns each as 28 x 28, uint8, light on dark; its left, top, width and height as shares of the picture's longer
+    Returns them as N x 1 x 28 x 28, uint8, light on dark; of each its left, top, width and height as shares of the picture's longer
     side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
     """
     ink, removed = extract_ink(picture)
@@ -66,6 +69,8 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
     if ink.max() < FAINTEST_INK:
         raise CommandError("shows no character: no ink stands out from the paper")
     labels, left_out, unsure = label_characters(mask)
+    if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
+        labels, left_out, unsure = (mask > 0).astype(int), 0, False  # too small for several
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
@@ -74,7 +79,7 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
         light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the colour of most ink becomes white
         characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
         boxes.append(np.array([x, y, width, height]) / max(ink.shape))
-    sizes = np.array(boxes)[:, 2:].max(1)
+    widths = np.array(boxes)[:, 2]
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
     faint = (beside > max(FAINTEST_INK, threshold / 4)).sum() > FAINT * (mask > 0).sum() / len(boxes)
     removed += [f"marks ({left_out})"] if left_out else []
@@ -82,8 +87,8 @@ def find_characters(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], 
     remarks = [f"left out: {', '.join(removed)}"] if removed else []
     remarks += ["unsure: which parts belong together"] if unsure else []
     remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
-    remarks += ["unsure: uneven sizes, as where characters touch"] if max(sizes) > TOUCHING * np.median(sizes) else []
-    return np.stack(characters), boxes, "; ".join(remarks)
+    remarks += ["unsure: uneven widths, as where characters touch"] if max(widths) > TOUCHING * np.median(widths) else []
+    return torch.from_numpy(np.stack(characters))[:, None], boxes, "; ".join(remarks)
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

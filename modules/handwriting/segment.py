@@ -17,7 +17,7 @@ CLOSE = 0.6  # units; with a wider gap they are two
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 ASIDE = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-PAIR, STROKES = 0.9, 2.0  # units from middle to middle; nearer groups, or bare strokes, are one if there are just two
+PAIR, STROKES = 1.1, 2.0  # units from middle to middle; nearer groups, or bare strokes, are one if there are just two
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
 NEARER = 0.4  # of the gaps between characters; parts that are so much nearer are one
@@ -48,6 +48,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     unsure = False
     if is_one(ends[large], bool(bare[large].all())):
         groups[np.isin(groups, large)] = large[0]
+        unsure = len(large) > 1 and np.ptp(ends[large][:, [0, 2]]) > WIDTH * np.ptp(ends[large][:, [1, 3]])
     else:
         cells = joined(groups, boxes, are_beside_each_other, unit)
         groups, unsure = more_regular(groups, cells, boxes, unit)
@@ -74,8 +75,9 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2
 
-    kept = areas >= SPECK * pen**2
-    kept[0] = False
+    specks = areas < SPECK * pen**2
+    specks[0] = True  # the paper
+    kept = ~specks
     fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * sides[1:].max())
     if np.count_nonzero(kept & ~fine) <= MANY:
         kept &= ~fine
@@ -89,7 +91,7 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
         kept &= ~flat | ~touching & (sides.max(1) <= 2 * weighted_median(lengths, lengths**2))
     if not kept.any():
         kept[1 + areas[1:].argmax()] = True
-    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], np.count_nonzero(~kept) - 1
+    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], np.count_nonzero(~kept & ~specks)
 
 
 def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -162,10 +164,11 @@ def more_regular(groups: np.ndarray, cells: np.ndarray, boxes: np.ndarray, unit:
     outer = [together[right, 0] - together[left, 2] for row in rows(together, unit) for left, right in pairwise(row)]
     inner = np.array([widest_gap(apart[np.unique(groups[cells == cell])]) for cell in range(len(together))])
     narrowest = np.quantile(outer, 0.1) if outer else np.inf
-    if variation(apart, unit) - variation(together, unit) >= STEADIER and inner.max() <= narrowest:
+    steadier = variation(apart, unit) - variation(together, unit)
+    if steadier >= STEADIER and inner.max() <= narrowest:
         return cells, False
-    near = (inner <= NEARER * narrowest) & (len(outer) >= FEW)
-    return np.where(near[cells], cells, len(boxes) + groups), True
+    near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
+    return np.where(near[cells], cells, len(boxes) + groups), steadier >= STEADIER / 2
 
 
 def widest_gap(ends: np.ndarray) -> float:
