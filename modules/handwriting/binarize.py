@@ -16,10 +16,6 @@ FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
 MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 
-import os
-ROUNDS = int(os.environ.get('ROUNDS', 1))
-
-
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
     height, width = picture.shape[:2]
@@ -27,15 +23,13 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     small = longest < LEAST_SIZE  # too small for more than one character
     picture = scaled(picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5)))
     channel = channel_of_ink(picture)
-    ink = coarse = black_hat(channel, COARSEST * max(channel.shape))
     if small:
-        return ink, []
+        return black_hat(channel, COARSEST * LEAST_SIZE), []
+    coarse = black_hat(channel, COARSEST * max(channel.shape), desk=True)
     without_rules = remove_rules(coarse)
     sheet = find_sheet(channel)
     without_rules[sheet] = remove_rules(without_rules[sheet])
-    ink = without_rules
-    for _ in range(ROUNDS):
-        ink = cv2.min(without_rules, black_hat(channel, STROKES * pen_breadth(otsu(ink))))
+    ink = cv2.min(without_rules, black_hat(channel, STROKES * pen_breadth(otsu(without_rules)), desk=True))
     return ink, ["ruled lines"] if (without_rules != coarse).any() else []
 
 
@@ -63,12 +57,16 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     return max(channels, key=darkness)
 
 
-def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
-    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke."""
+def black_hat(channel: np.ndarray, breadth: float, desk: bool = False) -> np.ndarray:
+    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke.
+
+    A desk goes on beyond the picture's edges; in small pictures there is none, and strokes touch the edges.
+    """
     side = min(max(3, round(breadth)), round(COARSEST * max(channel.shape))) | 1
-    wider = cv2.copyMakeBorder(channel, side, side, side, side, cv2.BORDER_REPLICATE)  # a desk goes on beyond the picture
+    margin, (height, width) = side if desk else 0, channel.shape
+    wider = cv2.copyMakeBorder(channel, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.subtract(closed, wider)[side:-side, side:-side]
+    return cv2.subtract(closed[margin : margin + height, margin : margin + width], channel)
 
 
 def find_sheet(channel: np.ndarray) -> tuple[slice, slice]:
