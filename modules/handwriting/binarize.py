@@ -24,12 +24,13 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     picture = scaled(picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5)))
     channel = channel_of_ink(picture)
     if small:
-        return black_hat(channel, COARSEST * LEAST_SIZE), []
+        return black_hat(channel, 2 * COARSEST * LEAST_SIZE), []
     coarse = black_hat(channel, COARSEST * max(channel.shape), desk=True)
     without_rules = remove_rules(coarse)
     sheet = find_sheet(channel)
     without_rules[sheet] = remove_rules(without_rules[sheet])
-    ink = cv2.min(without_rules, black_hat(channel, STROKES * pen_breadth(otsu(without_rules)), desk=True))
+    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(otsu(without_rules)))
+    ink = cv2.min(without_rules, black_hat(channel, breadth, desk=True))
     return ink, ["ruled lines"] if (without_rules != coarse).any() else []
 
 
@@ -62,7 +63,7 @@ def black_hat(channel: np.ndarray, breadth: float, desk: bool = False) -> np.nda
 
     A desk goes on beyond the picture's edges; in small pictures there is none, and strokes touch the edges.
     """
-    side = min(max(3, round(breadth)), round(COARSEST * max(channel.shape))) | 1
+    side = round(max(3, breadth)) | 1
     margin, (height, width) = side if desk else 0, channel.shape
     wider = cv2.copyMakeBorder(channel, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
     closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))

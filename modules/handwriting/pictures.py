@@ -70,7 +70,7 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         raise CommandError("shows no character: no ink stands out from the paper")
     labels, left_out, unsure = label_characters(mask)
     if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
-        labels, left_out, unsure = (mask > 0).astype(int), 0, False  # too small for several
+        labels, unsure = (labels > 0).astype(int), False  # too small for several
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
