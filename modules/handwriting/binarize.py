@@ -21,7 +21,9 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     height, width = picture.shape[:2]
     longest = max(height, width)
     small = longest < LEAST_SIZE  # too small for more than one character
-    picture = scaled(picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5)))
+    picture = scaled(
+        picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5))
+    )
     channel = channel_of_ink(picture)
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), []

@@ -47,7 +47,9 @@ def load_picture(path: Path) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode[0] in "IF":  # 16 or 32 bits, of which the lightest becomes white; or shares of white
             deep = np.nan_to_num(np.asarray(picture, np.float32)).clip(0)
-            picture = Image.fromarray((deep * (255 / (1 if deep.max() <= 1 else max(deep.max(), 255)))).astype(np.uint8))
+            picture = Image.fromarray(
+                (deep * (255 / (1 if deep.max() <= 1 else max(deep.max(), 255)))).astype(np.uint8)
+            )
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
@@ -61,8 +63,8 @@ def load_picture(path: Path) -> np.ndarray:
 def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray], str]:
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
-    Returns them as N x 1 x 28 x 28, uint8, light on dark; of each its left, top, width and height as shares of the picture's longer
-    side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
+    Returns them as N x 1 x 28 x 28, uint8, light on dark; of each the left, top, width and height as shares of the
+    picture's longer side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
     """
     ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
@@ -87,7 +89,9 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     remarks = [f"left out: {', '.join(removed)}"] if removed else []
     remarks += ["unsure: which parts belong together"] if unsure else []
     remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
-    remarks += ["unsure: uneven widths, as where characters touch"] if max(widths) > TOUCHING * np.median(widths) else []
+    remarks += (
+        ["unsure: uneven widths, as where characters touch"] if max(widths) > TOUCHING * np.median(widths) else []
+    )
     return torch.from_numpy(np.stack(characters))[:, None], boxes, "; ".join(remarks)
 
 

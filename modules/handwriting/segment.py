@@ -54,7 +54,9 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
         groups, unsure = more_regular(groups, cells, boxes, unit)
     groups = np.unique(groups, return_inverse=True)[1]
     ends = outermost(groups, boxes)
-    order = [index for row in rows(ends, unit) for index in row if (ends[index, 2:] - ends[index, :2]).max() >= SMALL * unit]
+    order = [
+        index for row in rows(ends, unit) for index in row if (ends[index, 2:] - ends[index, :2]).max() >= SMALL * unit
+    ]
     numbers = np.zeros(len(ends), int)
     numbers[order] = np.arange(1, len(order) + 1)
     return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), unsure
@@ -154,7 +156,7 @@ def is_one(ends: np.ndarray, bare: bool) -> bool:
 
 
 def more_regular(groups: np.ndarray, cells: np.ndarray, boxes: np.ndarray, unit: float) -> tuple[np.ndarray, bool]:
-    """Of two ways to read a page, as parts and joined to cells, the one whose rows are more regular; and if it is unsure.
+    """Of two ways to read a page, as parts and joined to cells, the more regular one; and if it is unsure.
 
     In a row of digits the gaps are alike, whether narrow or wide; in cells the steps are.
     """
