@@ -23,7 +23,7 @@ STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary s
 NEARER = 0.4  # of the gaps between characters; parts that are so much nearer are one
 FEW = 4  # gaps; fewer tell nothing
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
-FLAT = 0.1  # of its length; a flatter part is a line, if it is longer than two units or touches the picture's edge
+FLAT = 0.1  # of its length; flatter parts are lines, if longer than two units, far from all rows or at the edge
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
 FINE = 0.4  # of the pen's breadth; small parts by a finer pen are print ...
 MANY = 5  # ... but where there are more parts, they may be characters
@@ -89,8 +89,11 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
         kept[index] = np.count_nonzero(inside) <= 3  # itself among them
     flat = sides.min(1) <= FLAT * sides.max(1)
     if (kept & ~flat).any():
-        lengths = sides[kept & ~flat].max(1)
-        kept &= ~flat | ~touching & (sides.max(1) <= 2 * weighted_median(lengths, lengths**2))
+        written = boxes[kept & ~flat]
+        lengths = (written[:, 2:] - written[:, :2]).max(1)
+        unit = weighted_median(lengths, lengths**2)
+        above_or_below = np.maximum(boxes[:, None, 1] - written[:, 3], written[:, 1] - boxes[:, None, 3]).min(1)
+        kept &= ~flat | ~touching & (sides.max(1) <= 2 * unit) & (above_or_below <= FAR * unit)
     if not kept.any():
         kept[1 + areas[1:].argmax()] = True
     return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], np.count_nonzero(~kept & ~specks)
