@@ -102,8 +102,9 @@ def remove_rules(ink: np.ndarray) -> np.ndarray:
         thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
         width, rules = ink.shape[1], np.zeros_like(ink)
         edge = round(MARGIN * width) + 1
-        level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
-        lines = cv2.HoughLines(cv2.inRange(thin, FAINTEST_LINE, 255), 1, np.pi / 720, round(LONG * width), **level)
+        steep = np.pi / 2 - STEEPEST, np.pi / 2 + STEEPEST
+        dark = cv2.inRange(thin, FAINTEST_LINE, 255)
+        lines = cv2.HoughLines(dark, 1, np.pi / 720, round(LONG * width), min_theta=steep[0], max_theta=steep[1])
         for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))

@@ -41,7 +41,7 @@ def load_picture(path: Path) -> np.ndarray:
         if path.stat().st_size > 2**28 or not path.is_file():
             raise ValueError  # a pipe, or a film
         # from memory: opened by its name, a TIFF that is to be turned comes out garbled
-        picture = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
+        picture: Image.Image = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
         picture.getexif()
         picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
         picture = ImageOps.exif_transpose(picture)
@@ -64,7 +64,7 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
     Returns them as N x 1 x 28 x 28, uint8, light on dark; of each the left, top, width and height as shares of the
-    picture's longer side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
+    picture's longer side; and a remark on what was left out and on why they may be wrong, or "". Raises CommandError.
     """
     ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

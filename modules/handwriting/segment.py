@@ -1,6 +1,5 @@
 """Which parts of the ink are one character: those over each other, and those beside each other in cells."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
@@ -40,7 +39,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
         raise CommandError("shows no character: it is full of specks")
     lengths = (boxes[:, 2:] - boxes[:, :2]).max(1)
     unit = weighted_median(lengths, lengths**2)
-    groups = joined(np.arange(len(boxes)), boxes, are_over_each_other, unit)
+    groups = joined(np.arange(len(boxes)), boxes, unit, over=True)
     groups = with_dots(groups, boxes, unit)
     ends = outermost(groups, boxes)
     large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
@@ -50,7 +49,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
         groups[np.isin(groups, large)] = large[0]
         unsure = len(large) > 1 and np.ptp(ends[large][:, [0, 2]]) > WIDTH * np.ptp(ends[large][:, [1, 3]])
     else:
-        cells = joined(groups, boxes, are_beside_each_other, unit)
+        cells = joined(groups, boxes, unit, over=False)
         groups, unsure = more_regular(groups, cells, boxes, unit)
     groups = np.unique(groups, return_inverse=True)[1]
     ends = outermost(groups, boxes)
@@ -96,12 +95,12 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
         kept &= ~flat | ~touching & (sides.max(1) <= 2 * unit) & (above_or_below <= FAR * unit)
     if not kept.any():
         kept[1 + areas[1:].argmax()] = True
-    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], np.count_nonzero(~kept & ~specks)
+    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], int((~kept & ~specks).sum())
 
 
 def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """The box around each group of boxes, N x 4: left, top, right, bottom."""
-    ends = np.tile(np.float32([np.inf, np.inf, -np.inf, -np.inf]), (groups.max() + 1, 1))
+    ends = np.tile(np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32), (groups.max() + 1, 1))
     np.minimum.at(ends[:, :2], groups, boxes[:, :2])
     np.maximum.at(ends[:, 2:], groups, boxes[:, 2:])
     return ends
@@ -112,22 +111,17 @@ def gaps_between(ends: np.ndarray) -> np.ndarray:
     return np.maximum(ends[:, None, :2], ends[:, :2]) - np.minimum(ends[:, None, 2:], ends[:, 2:])
 
 
-def are_over_each_other(gaps: np.ndarray, lengths: np.ndarray, sides: np.ndarray, unit: float) -> np.ndarray:
-    narrower = np.minimum(sides[:, None, 0], sides[:, 0])
-    return (gaps[..., 0] <= -narrower / 2) & (lengths <= HEIGHT * unit)
-
-
-def are_beside_each_other(gaps: np.ndarray, lengths: np.ndarray, sides: np.ndarray, unit: float) -> np.ndarray:
-    return (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (lengths <= WIDTH * unit)
-
-
-def joined(groups: np.ndarray, boxes: np.ndarray, may_be_one: Callable, unit: float) -> np.ndarray:
-    """Join any two groups of boxes that are nearest to each other and may be one, until there are none."""
+def joined(groups: np.ndarray, boxes: np.ndarray, unit: float, over: bool) -> np.ndarray:
+    """Join groups that stand over or beside each other, the nearest to each other first, until none are left."""
     while True:
         ends = outermost(groups, boxes)
         gaps, sides = gaps_between(ends), ends[:, 2:] - ends[:, :2]
         lengths = (np.maximum(ends[:, None, 2:], ends[:, 2:]) - np.minimum(ends[:, None, :2], ends[:, :2])).max(2)
-        apart = np.where(may_be_one(gaps, lengths, sides, unit), gaps.max(2), np.inf)
+        if over:
+            may_be_one = (gaps[..., 0] <= -np.minimum(sides[:, None, 0], sides[:, 0]) / 2) & (lengths <= HEIGHT * unit)
+        else:
+            may_be_one = (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (lengths <= WIDTH * unit)
+        apart = np.where(may_be_one, gaps.max(2), np.inf)
         np.fill_diagonal(apart, np.inf)
         nearest, numbers = apart.argmin(1), np.arange(len(ends))
         mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
@@ -144,7 +138,7 @@ def with_dots(groups: np.ndarray, boxes: np.ndarray, unit: float) -> np.ndarray:
     apart = np.where(small[:, None] & ~small, gaps_between(ends).max(2).clip(0), np.inf)
     near = apart.min(1) <= FAR * unit
     middles = (ends[:, :2] + ends[:, 2:]) / 2
-    if np.count_nonzero(~small) == 1 and small.any() and np.ptp(middles[small], axis=0).max() > ASIDE * unit:
+    if np.count_nonzero(~small) <= 2 and small.any() and np.ptp(middles[small], axis=0).max() > ASIDE * unit:
         near[:] = False
     return np.unique(np.where(near, apart.argmin(1), np.arange(len(ends))), return_inverse=True)[1][groups]
 
