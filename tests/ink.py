@@ -135,3 +135,19 @@ def strokes(image: np.ndarray) -> list[list[tuple[int, int]]]:
     ways, _ = cv2.findContours(thin, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     ways = [60 + way[:, 0] * 480 / (32 * fine) for way in ways if len(way) > shortest]
     return [[(round(x), round(y)) for x, y in way.tolist()] for way in ways]
+
+
+def digit_rows(digits: str, rows: int, height: int, gap: float, slope: float) -> np.ndarray:
+    """Rows of digits, drawn as broad as they are, on white; the gaps and the rows' slope in heights and widths."""
+    broad = [cv2.getTextSize(digit, cv2.FONT_HERSHEY_SIMPLEX, height / 22, 4)[0][0] for digit in digits]
+    width = round(sum(broad) + gap * height * len(digits)) + 120
+    sheet = paper(round(rows * 1.6 * height + abs(slope) * width) + 100, width, WHITE)
+    for row in range(rows):
+        left = 60.0
+        for digit, breadth in zip(digits, broad, strict=True):
+            y = 60 + height + row * 1.6 * height + slope * left + max(-slope, 0) * width
+            cv2.putText(
+                sheet, digit, (round(left), round(y)), cv2.FONT_HERSHEY_SIMPLEX, height / 22, BLACK, 4, cv2.LINE_AA
+            )
+            left += breadth - 4 + gap * height
+    return sheet

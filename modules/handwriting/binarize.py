@@ -1,14 +1,14 @@
-"""The paper of a picture: where the sheet ends, how light it is everywhere, the lines printed on it, the ink on it."""
+"""Ink from paper: which pixels of a picture are strokes, whatever its light, colours, edges and ruled lines."""
 
 import cv2
 import numpy as np
 
-WORKING_SIZE = 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
+WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SMOOTH = 0.12  # of a picture's contrast; between neighbouring pixels a shadow changes less than this, an edge more
-LEAST_SHEET = 0.15  # of the picture
-ALIKE = 0.25  # of a picture's contrast; what differs more from the paper lies beside it
-PAPER_SIZE = 128  # pixels; enough to see a sheet and its shadows, too few to see noise and grain
+SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
+COARSEST = 1 / 3  # of the longer side; no stroke is broader
+STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
+REDUCED, PAPER_SIZE = 400, 128  # pixels; enough to see strokes, and to see a sheet without its grain
 THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
 LONG = 0.6  # of a sheet's side: ruled lines are longer
@@ -18,17 +18,22 @@ MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
-    small = max(picture.shape[:2]) < LEAST_SIZE  # too small for more than one character
-    picture = scaled(picture, np.clip(max(picture.shape[:2]), LEAST_SIZE, WORKING_SIZE))
-    whole = np.zeros(picture.shape[:2], np.uint8)
-    picture, there, cut = (picture, np.s_[:], False) if small else cut_out_sheet(picture)
-    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_BGR2LAB))  # lightness and two for the colour
-    channels += tuple(255 - channel for channel in channels)  # light ink becomes dark
-    channel = max(channels, key=lambda channel: np.median(channel) - np.quantile(channel, 0.005))
-    ink = cv2.subtract(blank_sheet(channel), channel)
-    whole[there] = ink if small else without_rules(ink)
-    removed = ["ruled lines"] if (whole[there] != ink).any() else []
-    return whole, [*removed, "what lies beside the sheet"] if cut else removed
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    small = longest < LEAST_SIZE  # too small for more than one character
+    picture = scaled(
+        picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5))
+    )
+    channel = channel_of_ink(picture)
+    if small:
+        return black_hat(channel, 2 * COARSEST * LEAST_SIZE), []
+    coarse = black_hat(channel, COARSEST * max(channel.shape), desk=True)
+    without_rules = remove_rules(coarse)
+    sheet = find_sheet(channel)
+    without_rules[sheet] = remove_rules(without_rules[sheet])
+    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(otsu(without_rules)))
+    ink = cv2.min(without_rules, black_hat(channel, breadth, desk=True))
+    return ink, ["ruled lines"] if (without_rules != coarse).any() else []
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -38,48 +43,56 @@ def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
 
-def cut_out_sheet(picture: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice], bool]:
-    """The sheet of paper in a picture, H x W x 3, where it was, and if anything was beside it; that becomes paper.
+def channel_of_ink(picture: np.ndarray) -> np.ndarray:
+    """The channel of CIE L*a*b*, or its negative, in which few pixels are far darker than their surroundings.
 
-    A sheet is the convex hull of pixels that lead to each other without a step in brightness. What is beside it has
-    another shade. Where no such edge is seen, all is paper.
+    The edges of a sheet or a shadow are as dark on one side as light on the other; thin ink has one dark side only.
     """
-    reduced = scaled(picture, min(PAPER_SIZE, max(picture.shape[:2])))
-    grey = cv2.cvtColor(reduced, cv2.COLOR_BGR2GRAY)
-    contrast = int(grey.max()) - int(grey.min())
-    wider = cv2.copyMakeBorder(grey, 5, 5, 5, 5, cv2.BORDER_REPLICATE)  # what goes on beyond the picture is no line
-    without_lines = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))[5:-5, 5:-5]
-    steps = cv2.morphologyEx(without_lines, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    smooth = (steps < max(8, SMOOTH * contrast)).astype(np.uint8)
-    labels = cv2.connectedComponents(smooth, connectivity=4)[1]
-    areas = np.bincount(labels[smooth > 0])
-    sheet = np.full_like(grey, 255)
-    for index in np.argsort(-areas)[: np.count_nonzero(areas > LEAST_SHEET * grey.size)]:
-        region = labels == index
-        hull = cv2.convexHull(cv2.findNonZero(region.astype(np.uint8)))
-        inside = cv2.fillConvexPoly(np.zeros_like(grey), hull, 255)
-        beside = grey[cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0]
-        alike = np.abs(beside - np.median(grey[region])) < ALIKE * contrast
-        # a sheet that fills the picture, and a table around one, reach its edges: nothing is beside them
-        if beside.size and alike.mean() <= 0.1:
-            sheet = inside
-            break
-    paper = np.median(reduced[sheet > 0], axis=0).astype(np.uint8)
-    sheet = cv2.inRange(cv2.resize(sheet, picture.shape[1::-1]), 255, 255)
-    x, y, width, height = cv2.boundingRect(sheet)
-    there = np.s_[y : y + height, x : x + width]
-    return np.where(sheet[..., None], picture, paper)[there], there, not sheet.all()
+    lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
+    reduced = scaled(lab, min(REDUCED, max(lab.shape))).astype(np.float32)
+    sigma = SURROUNDINGS * max(reduced.shape) * (2 if max(lab.shape) <= LEAST_SIZE else 1)
+    difference = cv2.GaussianBlur(reduced, (0, 0), sigma) - reduced
+    skewness = (difference * difference * difference).mean((0, 1))
+    index = int(np.abs(skewness).argmax())
+    return lab[..., index] if skewness[index] > 0 else 255 - lab[..., index]  # light ink becomes dark
 
 
-def blank_sheet(grey: np.ndarray) -> np.ndarray:
-    """The paper of a picture, H x W, uint8, with its shadows and without the dark ink on it."""
-    reduced = cv2.resize(grey, [min(side, PAPER_SIZE) for side in grey.shape[::-1]], interpolation=cv2.INTER_AREA)
-    side = max(3, max(reduced.shape) // 3) | 1  # wider than any stroke
-    closed = cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.resize(cv2.blur(closed, (side, side)), grey.shape[::-1])
+def black_hat(channel: np.ndarray, breadth: float, desk: bool = False) -> np.ndarray:
+    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke.
+
+    A desk goes on beyond the picture's edges; in small pictures there is none, and strokes touch the edges.
+    """
+    side = round(max(3, breadth)) | 1
+    margin, (height, width) = side if desk else 0, channel.shape
+    wider = cv2.copyMakeBorder(channel, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    return cv2.subtract(closed[margin : margin + height, margin : margin + width], channel)
 
 
-def without_rules(ink: np.ndarray) -> np.ndarray:
+def find_sheet(channel: np.ndarray) -> tuple[slice, slice]:
+    """Where the light part of a picture is, without its ink: a sheet on a table, or all of a sheet."""
+    reduced = scaled(channel, PAPER_SIZE)
+    light = otsu(cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)))
+    left, top, width, height = (round(side * max(channel.shape) / PAPER_SIZE) for side in cv2.boundingRect(light))
+    return np.s_[top : top + height, left : left + width]
+
+
+def otsu(ink: np.ndarray) -> np.ndarray:
+    return cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+
+
+def pen_breadth(mask: np.ndarray) -> float:
+    """The breadth of strokes in pixels: four times the mean distance of ink to the paper, from the pixels' middles."""
+    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    return 4 * float(depths[mask > 0].mean()) - 2 if mask.any() else 1.0
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = values.argsort()
+    return values[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
+
+
+def remove_rules(ink: np.ndarray) -> np.ndarray:
     """Remove thin straight lines that run from edge to edge from ink, H x W, uint8.
 
     Shorter lines are strokes by a fine pen. Where a stroke crosses a line nothing is removed: ink is not thin there.
@@ -89,8 +102,9 @@ def without_rules(ink: np.ndarray) -> np.ndarray:
         thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
         width, rules = ink.shape[1], np.zeros_like(ink)
         edge = round(MARGIN * width) + 1
-        level = {"min_theta": np.pi / 2 - STEEPEST, "max_theta": np.pi / 2 + STEEPEST}
-        lines = cv2.HoughLines(cv2.inRange(thin, FAINTEST_LINE, 255), 1, np.pi / 720, round(LONG * width), **level)
+        steep = np.pi / 2 - STEEPEST, np.pi / 2 + STEEPEST
+        dark = cv2.inRange(thin, FAINTEST_LINE, 255)
+        lines = cv2.HoughLines(dark, 1, np.pi / 720, round(LONG * width), min_theta=steep[0], max_theta=steep[1])
         for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))

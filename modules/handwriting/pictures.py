@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageStat
+from pillow_heif import register_heif_opener
 
 from modules.command_line import CommandError
-from modules.handwriting.binarize import extract_ink, scaled
+from modules.handwriting.binarize import LEAST_SIZE, extract_ink, scaled
 from modules.handwriting.segment import label_characters
 
 SIZE = 28  # pixels
@@ -23,30 +24,33 @@ LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
 MOST_CHARACTERS = 200  # on a page; more would be too small
-MOST_PARTS = 3000  # of ink; 200 characters have up to 1,600
-TOUCHING = 1.8  # of a page's median size: two characters, or more
-FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF"]  # no other is read
+TOUCHING = 1.7  # of a page's median width: two characters, or more
+FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF"]  # no other is read
+register_heif_opener()
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
 warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are reported here
 
 
-def load_picture(path: Path) -> np.ndarray:
+def load_picture(path: str | Path) -> np.ndarray:
     """A picture of any usual format, H x W x 3, uint8, blue, green, red, turned the way that its camera was held.
 
     What is transparent becomes white, or black where the ink is light. Raises CommandError, whose message continues
     the file's name, as all messages of this module do.
     """
+    path = Path(path)
     try:
         if path.stat().st_size > 2**28 or not path.is_file():
             raise ValueError  # a pipe, or a film
         # from memory: opened by its name, a TIFF that is to be turned comes out garbled
-        picture = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
+        picture: Image.Image = Image.open(io.BytesIO(path.read_bytes()), formats=FORMATS)
         picture.getexif()
         picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
         picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # 16 bits
-            deep = np.asarray(picture)
-            picture = Image.fromarray((deep * (255 / max(deep.max(), 255))).astype(np.uint8))
+        if picture.mode[0] in "IF":  # 16 or 32 bits, of which the lightest becomes white; or shares of white
+            deep = np.nan_to_num(np.asarray(picture, np.float32)).clip(0)
+            picture = Image.fromarray(
+                (deep * (255 / (1 if deep.max() <= 1 else max(deep.max(), 255)))).astype(np.uint8)
+            )
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
@@ -60,16 +64,16 @@ def load_picture(path: Path) -> np.ndarray:
 def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray], str]:
     """Find the characters in a picture, H x W x 3, uint8, darker than the paper or lighter, in reading order.
 
-    Returns them, N x 1 x 28 x 28, uint8, light on dark; the left, top, width and height of each as shares of the
-    picture's longer side; and a remark on what was left out and on why the characters may be wrong, or "". Raises CommandError.
+    Returns them as N x 1 x 28 x 28, uint8, light on dark; of each the left, top, width and height as shares of the
+    picture's longer side; and a remark on what was left out and on why they may be wrong, or "". Raises CommandError.
     """
     ink, removed = extract_ink(picture)
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     if ink.max() < FAINTEST_INK:
         raise CommandError("shows no character: no ink stands out from the paper")
-    if cv2.connectedComponents(mask)[0] > MOST_PARTS:
-        raise CommandError("shows no character: it is full of specks")
-    labels, left_out = label_characters(mask)
+    labels, left_out, unsure = label_characters(mask)
+    if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
+        labels, unsure = (labels > 0).astype(int), False  # too small for several
     characters, boxes = [], []
     for number in range(1, labels.max() + 1):
         own = (labels == number).astype(np.uint8)
@@ -78,14 +82,17 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the colour of most ink becomes white
         characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
         boxes.append(np.array([x, y, width, height]) / max(ink.shape))
-    sizes = np.array(boxes)[:, 2:].max(1)
+    widths = np.array(boxes)[:, 2]
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
     faint = (beside > max(FAINTEST_INK, threshold / 4)).sum() > FAINT * (mask > 0).sum() / len(boxes)
     removed += [f"marks ({left_out})"] if left_out else []
     removed += ["fainter ink"] if faint else []
     remarks = [f"left out: {', '.join(removed)}"] if removed else []
+    remarks += ["unsure: which parts belong together"] if unsure else []
     remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
-    remarks += ["unsure: uneven sizes, as where characters touch"] if max(sizes) > TOUCHING * np.median(sizes) else []
+    remarks += (
+        ["unsure: uneven widths, as where characters touch"] if max(widths) > TOUCHING * np.median(widths) else []
+    )
     return torch.from_numpy(np.stack(characters))[:, None], boxes, "; ".join(remarks)
 
 
