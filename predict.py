@@ -120,8 +120,11 @@ def show_test_images(
     samples: list[int],
     layers: bool,
     show: Show,
-) -> None:
-    """Print what is read in each of some test images, and show it; mistakes beside the nearest training `examples`."""
+) -> int:
+    """Print what is read in test images, and show each; mistakes beside the nearest training `examples`.
+
+    Returns how many the person wanted to see.
+    """
     images, labels = test.tensors
     names = kmnist.display_names(classes)
     for number, index in enumerate(samples):
@@ -142,7 +145,8 @@ def show_test_images(
             note += f"; beside it the nearest training images: left {classes[guess]}, right {classes[truth]}"
         colour = annotations.GREEN if truth == guess else annotations.RED
         if not show(annotations.annotate(pictures, f"{names[guess]} {chances[guess]:.1%}", colour, note)):
-            break
+            return number + 1
+    return len(samples)
 
 
 def show_pictures(model: LeNet, metadata: checkpoint.Metadata, files: list[Path], layers: bool, show: Show) -> int:
@@ -250,11 +254,11 @@ def main() -> int:
         probabilities = predict(model, images, temperature)
         right = probabilities.argmax(1) == labels
         samples = choose_samples(probabilities, labels, args.mistakes, args.samples, args.seed)
+        seen = show_test_images(model, classes, test, examples, probabilities, samples, args.layers, show)
         if args.mistakes:
             summary = f"read wrong: {int((~right).sum())} of all {len(test)} test images"
         else:
-            summary = f"read right: {int(right[samples].sum())} of {len(samples)} test images"
-        show_test_images(model, classes, test, examples, probabilities, samples, args.layers, show)
+            summary = f"read right: {int(right[samples[:seen]].sum())} of {seen} test images"
         print(f"[INFO] {summary}")
         heading = f"{name}: {summary}"
     if sheet and output:
