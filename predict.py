@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from modules import checkpoint, command_line, kmnist
-from modules.command_line import CommandError, add_number
+from modules.command_line import CommandError, add_number, parse_path
 from modules.display import annotations, screen
 from modules.display.canvas import Canvas
 from modules.handwriting import folders
@@ -41,16 +41,23 @@ def parse_args() -> Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("-m", "--model", metavar="PATH", type=Path, required=True, help="a file that train.py wrote")
+    add("-m", "--model", metavar="PATH", type=parse_path, required=True, help="a file that train.py wrote")
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--image", metavar="FILE", type=Path, nargs="+", default=[], help="your pictures, or folders")
+    modes.add_argument(
+        "--image", metavar="FILE", type=parse_path, nargs="+", default=[], help="your pictures, or folders"
+    )
     modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
     modes.add_argument("--draw", action="store_true", help="write in a window, which is read after every stroke")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
-    add("--output", metavar="FILE", type=Path, help="draw up to 100 on one sheet (.png, .jpg ...), open no windows")
+    add(
+        "--output",
+        metavar="FILE",
+        type=parse_path,
+        help="draw up to 100 on one sheet (.png, .jpg ...), open no windows",
+    )
     add_number(parser, "--samples", 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed that chooses the test images")
-    add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
+    add("--folder", metavar="DIR", type=parse_path, help="your own characters: a sub-folder of pictures for each class")
     add("--device", metavar="D", type=command_line.parse_device, help="any torch device (default: cuda, else cpu)")
     args = parser.parse_args()
 
@@ -203,7 +210,7 @@ def describe_answer(probabilities: np.ndarray, classes: list[str]) -> str:
     return f"{text}; unsure: is it one character alone, of a class that the model knows?"
 
 
-def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Path]) -> Path | None:
+def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Path], folder: Path | None) -> Path | None:
     """Where a sheet goes, or None if a window can be opened; says why none can. Raises CommandError."""
     obstacle = "" if output else screen.find_obstacle()
     if obstacle and draw:
@@ -216,6 +223,7 @@ def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Pat
             command_line.check_writable(output, ENDINGS)
         except CommandError as error:
             raise CommandError(f"{error}; name another file with --output") from None
+        folders.check_outside(output, folder)
         if os.path.realpath(output) in map(os.path.realpath, pictures):
             raise CommandError(f"{output} is one of the pictures to read: name another file with --output")
     return output
@@ -224,7 +232,7 @@ def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Pat
 def main() -> int:
     args = parse_args()
     pictures = [file for path in args.image for file in folders.find_pictures(path)]
-    output = find_output(args.output, args.model, args.draw, pictures)
+    output = find_output(args.output, args.model, args.draw, pictures, args.folder)
     if args.draw and args.folder:
         command_line.check_writable(args.folder / "drawing.png", ENDINGS)
     model, metadata = checkpoint.load(args.model)

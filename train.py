@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from modules import checkpoint, command_line, kmnist, plot
 from modules.augment import warp_batch
-from modules.command_line import CommandError, add_number
+from modules.command_line import CommandError, add_number, parse_path
 from modules.handwriting import folders
 from modules.kmnist import ImageDataset, scale_pixels
 from modules.lenet import LeNet
@@ -41,10 +41,12 @@ def parse_args() -> Namespace:
     """Read the flags. Invalid ones are rejected before any work."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("-m", "--model", metavar="PATH", type=Path, required=True, help="where the trained model goes (.pth)")
-    add("-p", "--plot", metavar="PATH", type=Path, required=True, help="where the plot goes (.png, .svg)")
-    add("--folder", metavar="DIR", type=Path, help="your own characters: a sub-folder of pictures for each class")
-    add("--start-from", metavar="MODEL", type=Path, help="begin with the weights of a network that train.py saved")
+    add("-m", "--model", metavar="PATH", type=parse_path, required=True, help="where the trained model goes (.pth)")
+    add("-p", "--plot", metavar="PATH", type=parse_path, required=True, help="where the plot goes (.png, .svg)")
+    add("--folder", metavar="DIR", type=parse_path, help="your own characters: a sub-folder of pictures for each class")
+    add(
+        "--start-from", metavar="MODEL", type=parse_path, help="begin with the weights of a network that train.py saved"
+    )
     add_number(parser, "--train-split", 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
     add_number(parser, "--epochs", 1, 10_000, EPOCHS, "passes over the training images")
@@ -59,6 +61,7 @@ def parse_args() -> Namespace:
 
     command_line.check_writable(args.model, checkpoint.ENDINGS)
     command_line.check_writable(args.plot, plot.ENDINGS)
+    folders.check_outside(args.plot, args.folder)
     return args
 
 

@@ -5,6 +5,7 @@ from it (before torch 2.6 it could: https://nvd.nist.gov/vuln/detail/CVE-2025-32
 """
 
 import io
+import math
 import pickle
 import zipfile
 from pathlib import Path
@@ -63,7 +64,7 @@ def load(path: str | Path) -> tuple[LeNet, Metadata]:
         raise CommandError(f"{path} does not fit modules/lenet.py: {str(error).splitlines()[-1].strip()}") from None
     answer = fingerprint(model)
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
-    if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05):
+    if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05, equal_nan=True):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
     return model, cast(Metadata, saved)
 
@@ -100,6 +101,10 @@ def read(path: Path) -> dict[str, Any]:
     if saved["format"] != FORMAT or not all(map(str.isprintable, names)):
         raise ValueError(names)
     saved["temperature"] = float(saved.get("temperature", 1.0))
+    if not 0 < saved["temperature"] < math.inf:
+        raise ValueError(saved["temperature"])
+    if "fingerprint" in saved:
+        saved["fingerprint"].view(1, len(saved["classes"]))
     return saved
 
 
@@ -112,7 +117,7 @@ def fingerprint(model: LeNet) -> torch.Tensor:
     image = torch.arange(28 * 28).mul(37).remainder(256).div(255).view(1, 1, 28, 28)
     image = image.to(next(model.parameters()).device)
     answer, again = model.eval()(image).cpu(), model(image).cpu()
-    if not torch.equal(answer, again):
+    if not torch.allclose(answer, again, rtol=0, atol=0, equal_nan=True):
         line = "modules/lenet.py gives two answers to one image: does dropout go on after training? F.dropout needs"
         raise CommandError(f"{line} training=self.training", code=1)
     return answer
@@ -127,7 +132,7 @@ def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str
     rows = [classes.index(name) for name in known]
     old_rows = [metadata["classes"].index(name) for name in known]
     weights = trained.state_dict()
-    for layer in ("fc2.weight", "fc2.bias"):
+    for layer in [*weights][-2:]:  # the weights and the biases of the last layer
         last = model.state_dict()[layer].clone()
         last[rows] = weights[layer][old_rows].to(last.device)
         weights[layer] = last

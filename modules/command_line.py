@@ -1,5 +1,6 @@
 """What both scripts share: flags for numbers and devices, files written whole or not at all, one-line errors."""
 
+import errno
 import os
 import sys
 import tempfile
@@ -33,6 +34,13 @@ def add_number(parser: ArgumentParser, flag: str, low: float, high: float, defau
         raise ArgumentTypeError(f"{text!r} is not a {noun} from {low} to {high}")
 
     parser.add_argument(flag, metavar="N", type=parse, default=default, help=f"{meaning} (default: %(default)s)")
+
+
+def parse_path(text: str) -> Path:
+    """A path, as the value of a flag."""
+    if not text:  # it would be the current folder
+        raise ArgumentTypeError("it is empty")
+    return Path(text)
 
 
 def parse_device(text: str) -> torch.device:
@@ -117,5 +125,11 @@ def run(main: Callable[[], int]) -> int:
     except (CommandError, KeyboardInterrupt) as error:
         return report_error(error)
     except BrokenPipeError:  # nobody reads the output any more, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        complain("what is printed cannot be written: the disk is full")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

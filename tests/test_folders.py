@@ -130,7 +130,11 @@ def copy_first(source: str, target: str) -> None:
 
 
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (shutil.rmtree, "two or more sub-folders"),
+    "missing": (shutil.rmtree, "cannot be read: No such file or directory"),
+    "loose pictures": (
+        lambda folder: [shutil.rmtree(path) for path in folder.glob("[ab]*")],
+        "two or more sub-folders",
+    ),
     "an empty class": (lambda folder: (folder / "c").mkdir(), "c has no pictures in it"),
     "none is readable": (lambda folder: shutil.copytree(Path(__file__).parent, folder / "c"), "c has 0 different"),
     "copies": (lambda folder: shutil.copytree(folder / "b", folder / "c", copy_function=copy_first), "c has 1"),

@@ -66,7 +66,9 @@ def test_snippets_pasted_one_after_the_other_print_what_they_should(tmp_path: Pa
         assert NUMBER.sub("#", printed.getvalue()) == NUMBER.sub("#", output), code
         for found, expected in zip(NUMBER.findall(printed.getvalue()), NUMBER.findall(output), strict=True):
             last_digit = 10.0 ** -len(expected.partition(".")[2])
-            assert float(found) == pytest.approx(float(expected), abs=2 * last_digit), code  # computers round differently
+            assert float(found) == pytest.approx(float(expected), abs=2 * last_digit), (
+                code
+            )  # computers round differently
     assert Counter(path.parent.name for path in tmp_path.glob("digits/*/*.png"))["3"] == 183
 
 

@@ -37,6 +37,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "weights alone": (lambda path: torch.save(LeNet(1, 10).state_dict(), path), DAMAGED),
     "classes with control characters": (changed(classes=["\x1b[2J"] * 10), DAMAGED),
     "a temperature of another type": (changed(temperature=[1]), DAMAGED),
+    "a fingerprint of another shape": (changed(fingerprint=torch.zeros(3)), DAMAGED),
     "a command inside": (changed(history=Command()), OBJECTS),
     "the tutorial's whole model": (lambda path: torch.save(LeNet(1, 10), path), OBJECTS),
     "a newer version": (changed(version=2), "another version of this project wrote it"),
@@ -110,6 +111,9 @@ def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> N
 
 
 REFUSED = {
+    "train.py --plot class/a/p.png --folder class": "lies among the pictures of class: name a file",
+    "predict.py --output class/a/p.png --folder class": "lies among the pictures of class",
+    "predict.py --image=": "argument --image: it is empty",
     "train.py --epochs 0": "argument --epochs: '0' is not a whole number from 1 to 10000",
     "train.py --epochs 1.5": "'1.5' is not a whole number from 1 to 10000",
     "train.py --lr nan": "'nan' is not a number from 1e-08 to",

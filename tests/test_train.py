@@ -229,6 +229,15 @@ def test_a_link_stays_one_and_a_closed_pipe_is_no_traceback(
         assert (process.stderr.read(), process.wait()) == ("", 1)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_below_the_log_is_one_line(tmp_path: Path, characters: Path) -> None:
+    words = map(str, [sys.executable, ROOT / "train.py", *quick(tmp_path, "--folder", characters)])
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    line = "train.py: error: what is printed cannot be written: the disk is full\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
 class NotebookStream:
     """What a notebook puts in the place of stdout."""
 

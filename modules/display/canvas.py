@@ -1,5 +1,6 @@
 """A window to write in. The network reads along; the drawings can become classes of one's own characters."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -126,7 +127,7 @@ class Canvas:
         folder = self.folder / name
         if Path(name).name != name or name.startswith("."):
             self.note = f"no folder can be named {name}"
-        elif folder.is_dir() and name not in [path.name for path in self.folder.iterdir()]:
+        elif os.path.isdir(folder) and name not in [path.name for path in self.folder.iterdir()]:
             self.note = f"this disk takes {name} for a class that is there: choose another name"
         elif path := self.save(folder):
             self.filed = path, self.strokes
@@ -135,7 +136,7 @@ class Canvas:
     def save(self, folder: Path, prefix: str = "") -> Path | None:
         """Write the drawing under the first free number. Returns its path, or None if that failed."""
         number = 1
-        while (path := folder / f"{prefix}{number}.png").exists():
+        while os.path.exists(path := folder / f"{prefix}{number}.png"):
             number += 1
         try:
             write_whole(path, encode(draw_sheet(self.strokes), ".png"))

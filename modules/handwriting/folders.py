@@ -73,11 +73,20 @@ def read_characters(folders: dict[str, Path]) -> dict[str, torch.Tensor]:
 
 def find_classes(folder: Path) -> dict[str, Path]:
     """The sub-folder of each class, in the order of their names. Raises CommandError."""
-    paths = [path for path in folder.glob("[!.]*") if path.is_dir()]
+    try:
+        paths = [Path(entry) for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] != "."]
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be read: {error.strerror}") from None
     classes = {normalize("NFC", path.name): path for path in paths}  # macOS may store é as e and ´
     if len(classes) < max(2, len(paths)) or not all(map(str.isprintable, classes)):
         raise CommandError(f"{folder} must have two or more sub-folders, one per class, with different printable names")
     return dict(sorted(classes.items()))
+
+
+def check_outside(path: Path, folder: Path | None) -> None:
+    """Raise CommandError if a file that is to be written lies among the pictures of the classes in a folder."""
+    if folder and Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parent.parents:
+        raise CommandError(f"{path} lies among the pictures of {folder}: name a file elsewhere")
 
 
 def find_pictures(path: Path) -> list[Path]:
