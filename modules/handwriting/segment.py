@@ -13,11 +13,11 @@ from modules.handwriting.binarize import pen_breadth
 MOST_PARTS = 1500  # any two are compared; 200 characters have fewer
 HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
 WIDTH = 1.2  # units; parts beside each other that are together no wider may be one: い, は
-CLOSE = 0.6  # units; with a wider gap they are two
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
 PAIR, STROKES = 0.25, 1.4  # of the longer; with a narrower gap two groups alone, or two bare strokes, are one
+ALIKE = 0.6  # of the higher; a group that is lower than that may be as far as a mark: a stroke beside a body
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
 NEARER = 0.4  # of the gaps between cells; parts that are so much nearer are one
@@ -142,7 +142,7 @@ def dot_and_character(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -
 
 
 def beside_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    return (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE) & (lengths <= WIDTH)
+    return (gaps[..., 1] < 0) & (lengths <= WIDTH)
 
 
 def is_one(ends: np.ndarray, bare: bool) -> bool:
@@ -150,7 +150,9 @@ def is_one(ends: np.ndarray, bare: bool) -> bool:
     largest = sides(ends).max()
     width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
     gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
-    pair = len(ends) == 2 and gap <= (STROKES if bare else PAIR) * largest
+    heights = sides(ends)[:, 1]
+    limit = STROKES if bare else PAIR if heights.min() > ALIKE * heights.max() else FAR
+    pair = len(ends) == 2 and gap <= limit * largest
     return bool(pair or (width <= WIDTH * height and height <= 2 * largest))
 
 
