@@ -16,8 +16,10 @@ WIDTH = 1.2  # units; parts beside each other that are together no wider may be 
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-PAIR, STROKES = 0.25, 1.4  # of the longer; with a narrower gap two groups alone, or two bare strokes, are one
-ALIKE = 0.6  # of the higher; a group that is lower than that may be as far as a mark: a stroke beside a body
+PAIR = 0.25  # of the longer; with a narrower gap two groups alone are one ...
+UNLIKE = 0.6  # ... or with this, if they are unlike: a low stroke beside a body ...
+STROKES = 1.4  # ... or with this, if both are bare strokes: ハ
+ALIKE = 0.8  # of the higher; groups that are higher than that are alike
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
 NEARER = 0.4  # of the gaps between cells; parts that are so much nearer are one
@@ -151,7 +153,7 @@ def is_one(ends: np.ndarray, bare: bool) -> bool:
     width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
     gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
     heights = sides(ends)[:, 1]
-    limit = STROKES if bare else PAIR if heights.min() > ALIKE * heights.max() else FAR
+    limit = STROKES if bare else PAIR if heights.min() > ALIKE * heights.max() else UNLIKE
     pair = len(ends) == 2 and gap <= limit * largest
     return bool(pair or (width <= WIDTH * height and height <= 2 * largest))
 
