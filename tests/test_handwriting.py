@@ -162,6 +162,11 @@ def test_rows_of_digits_as_people_write_them_are_counted(kind: str, gap: float, 
     assert len(pictures.find_characters(page)[0]) == 20
 
 
+@pytest.mark.parametrize("digits", ["12", "47", "80"])
+def test_two_digits_alone_are_two(digits: str) -> None:
+    assert len(pictures.find_characters(ink.digit_rows(digits, 1, 60, 0.2, 0))[0]) == 2
+
+
 def test_digits_in_form_boxes_are_counted() -> None:
     page = ink.digit_rows("20719", 1, 60, 0.6, 0)
     step = (page.shape[1] - 120) // 5 - 4

@@ -16,8 +16,8 @@ FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
 MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
 
 
-def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """How dark the ink is at each pixel, uint8, or how light, for chalk; and what was removed around it, in words."""
+def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
+    """How dark the ink is at each pixel, uint8, or how light, for chalk; and if ruled lines were removed."""
     height, width = picture.shape[:2]
     longest = max(height, width)
     small = longest < LEAST_SIZE  # too small for more than one character
@@ -26,14 +26,14 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, list[str]]:
     )
     channel = channel_of_ink(picture)
     if small:
-        return black_hat(channel, 2 * COARSEST * LEAST_SIZE), []
+        return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
     coarse = black_hat(channel, COARSEST * max(channel.shape), desk=True)
     without_rules = remove_rules(coarse)
     sheet = find_sheet(channel)
     without_rules[sheet] = remove_rules(without_rules[sheet])
     breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(otsu(without_rules)))
     ink = cv2.min(without_rules, black_hat(channel, breadth, desk=True))
-    return ink, ["ruled lines"] if (without_rules != coarse).any() else []
+    return ink, bool((without_rules != coarse).any())
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -85,11 +85,6 @@ def pen_breadth(mask: np.ndarray) -> float:
     """The breadth of strokes in pixels: four times the mean distance of ink to the paper, from the pixels' middles."""
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     return 4 * float(depths[mask > 0].mean()) - 2 if mask.any() else 1.0
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
-    order = values.argsort()
-    return values[order][np.searchsorted(weights[order].cumsum(), weights.sum() / 2)]
 
 
 def remove_rules(ink: np.ndarray) -> np.ndarray:

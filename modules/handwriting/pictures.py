@@ -67,33 +67,36 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     Returns them as N x 1 x 28 x 28, uint8, light on dark; of each the left, top, width and height as shares of the
     picture's longer side; and a remark on what was left out and on why they may be wrong, or "". Raises CommandError.
     """
-    ink, removed = extract_ink(picture)
-    threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    ink, ruled = extract_ink(picture)
     if ink.max() < FAINTEST_INK:
         raise CommandError("shows no character: no ink stands out from the paper")
+    threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     labels, left_out, unsure = label_characters(mask)
     if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
         labels, unsure = (labels > 0).astype(int), False  # too small for several
-    characters, boxes = [], []
-    for number in range(1, labels.max() + 1):
-        own = (labels == number).astype(np.uint8)
-        x, y, width, height = cv2.boundingRect(own)
-        shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
-        light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the colour of most ink becomes white
-        characters.append(frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8))))
-        boxes.append(np.array([x, y, width, height]) / max(ink.shape))
+    masks = [(labels == number).astype(np.uint8) for number in range(1, labels.max() + 1)]
+    characters = torch.from_numpy(np.stack([cut_out(ink, own) for own in masks]))[:, None]
+    boxes = [np.array(cv2.boundingRect(own)) / max(ink.shape) for own in masks]
     widths = np.array(boxes)[:, 2]
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
-    faint = (beside > max(FAINTEST_INK, threshold / 4)).sum() > FAINT * (mask > 0).sum() / len(boxes)
-    removed += [f"marks ({left_out})"] if left_out else []
-    removed += ["fainter ink"] if faint else []
-    remarks = [f"left out: {', '.join(removed)}"] if removed else []
-    remarks += ["unsure: which parts belong together"] if unsure else []
-    remarks += [f"unsure: more than {MOST_CHARACTERS} characters"] if len(boxes) > MOST_CHARACTERS else []
-    remarks += (
-        ["unsure: uneven widths, as where characters touch"] if max(widths) > TOUCHING * np.median(widths) else []
-    )
-    return torch.from_numpy(np.stack(characters))[:, None], boxes, "; ".join(remarks)
+    faint = np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4))
+    remarks = {
+        "left out: ruled lines": ruled,
+        f"left out: marks ({left_out})": left_out,
+        "left out: fainter ink": faint > FAINT * np.count_nonzero(mask) / len(boxes),
+        "unsure: which parts belong together": unsure,
+        f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
+        "unsure: uneven widths, as where characters touch": max(widths) > TOUCHING * np.median(widths),
+    }
+    return characters, boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
+
+
+def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """A character as the network gets it, 28 x 28, uint8: its own ink, H x W, where `own` is 1 and not 0."""
+    x, y, width, height = cv2.boundingRect(own)
+    shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
+    light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the colour of most ink becomes white
+    return frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8)))
 
 
 def frame(ink: np.ndarray) -> np.ndarray:

@@ -1,31 +1,34 @@
-"""Which parts of the ink are one character: those over each other, and those beside each other in cells."""
+"""Which parts of the ink are one character: those over each other, dots, and those beside each other in cells."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from modules.command_line import CommandError
-from modules.handwriting.binarize import pen_breadth, weighted_median
+from modules.handwriting.binarize import pen_breadth
 
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
 MOST_PARTS = 1500  # any two are compared; 200 characters have fewer
 HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
 WIDTH = 1.2  # units; parts beside each other that are together no wider may be one: い, は
-CLOSE = 0.6  # units; with a wider gap they are two
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
-ASIDE = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-PAIR, STROKES = 1.1, 2.0  # units from middle to middle; nearer groups, or bare strokes, are one if there are just two
+SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
+PAIR = 0.25  # of the longer; with a narrower gap two groups alone are one ...
+UNLIKE = 0.6  # ... or with this, if they are unlike: a low stroke beside a body ...
+STROKES = 1.4  # ... or with this, if both are bare strokes: ハ
+ALIKE = 0.8  # of the higher; groups that are higher than that are alike
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
-NEARER = 0.4  # of the gaps between characters; parts that are so much nearer are one
+NEARER = 0.4  # of the gaps between cells; parts that are so much nearer are one
 FEW = 4  # gaps; fewer tell nothing
+FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
-FLAT = 0.1  # of its length; flatter parts are lines, if longer than two units, far from all rows or at the edge
+FLAT = 0.1  # of its length; flatter parts are lines, if longer than two units, or edges, if they touch the picture's
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
-FINE = 0.4  # of the pen's breadth; small parts by a finer pen are print ...
-MANY = 5  # ... but where there are more parts, they may be characters
+Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # which groups may be one, by boxes, gaps and lengths
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -37,65 +40,69 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     parts, boxes, areas, left_out = find_parts(mask, pen)
     if len(boxes) > MOST_PARTS:
         raise CommandError("shows no character: it is full of specks")
-    lengths = (boxes[:, 2:] - boxes[:, :2]).max(1)
-    unit = weighted_median(lengths, lengths**2)
-    groups = joined(np.arange(len(boxes)), boxes, unit, over=True)
-    groups = with_dots(groups, boxes, unit)
+    unit = typical_length(boxes)
+    boxes = boxes / unit
+    groups = join(boxes, over_each_other)
+    groups = join(outermost(groups, boxes), dot_and_character)[groups]
     ends = outermost(groups, boxes)
-    large = np.flatnonzero((ends[:, 2:] - ends[:, :2]).max(1) >= SMALL * unit)
-    bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*(ends[:, 2:] - ends[:, :2]).T)
-    unsure = False
+    large = sides(ends).max(1) >= SMALL
+    bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*sides(ends).T) * unit
     if is_one(ends[large], bool(bare[large].all())):
-        groups[np.isin(groups, large)] = large[0]
-        unsure = len(large) > 1 and np.ptp(ends[large][:, [0, 2]]) > WIDTH * np.ptp(ends[large][:, [1, 3]])
+        cells = np.where(large, large.argmax(), np.arange(len(ends)))
+        unsure = large.sum() > 1 and np.ptp(ends[large][:, [0, 2]]) > WIDTH * np.ptp(ends[large][:, [1, 3]])
     else:
-        cells = joined(groups, boxes, unit, over=False)
-        groups, unsure = more_regular(groups, cells, boxes, unit)
-    groups = np.unique(groups, return_inverse=True)[1]
+        cells = join(ends, beside_each_other)
+        cells, unsure = more_regular(ends, cells)
+    groups = np.unique(cells, return_inverse=True)[1][groups]
     ends = outermost(groups, boxes)
-    order = [
-        index for row in rows(ends, unit) for index in row if (ends[index, 2:] - ends[index, :2]).max() >= SMALL * unit
-    ]
+    large = sides(ends).max(1) >= SMALL
+    order = [index for row in rows(ends) for index in row if large[index]]
     numbers = np.zeros(len(ends), int)
     numbers[order] = np.arange(1, len(order) + 1)
-    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), unsure
+    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), bool(unsure)
 
 
 def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the left, top, right and
-    bottom of each, and its area; how many others there are: specks, print, frames, lines and edges."""
-    reach = max(1, round(pen / 2))
-    bridged = cv2.dilate(mask, np.ones((reach, reach), np.uint8))  # a stroke may have gaps
+    bottom of each, and its area; how many others there are: frames, lines and edges, but not specks."""
+    reach = round(pen / 8)  # a stroke may have gaps twice as wide
+    bridged = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
     parts[mask == 0] = 0
     areas = np.bincount(parts.ravel())
-    sides = statistics[:, 2:4] - reach + 1
-    starts = statistics[:, :2] + (reach - 1) // 2
-    boxes = np.hstack([starts, starts + sides]).astype(np.float32)
-    touching = (boxes[:, :2] <= 1).any(1) | (boxes[:, 2:] >= np.array(mask.shape[::-1]) - 1).any(1)
+    starts, sizes = statistics[:, :2], statistics[:, 2:4]
+    boxes = np.hstack([starts + reach, starts + sizes - reach]).astype(np.float32)
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2
-
+    breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2  # of strokes; see pen_breadth
     specks = areas < SPECK * pen**2
     specks[0] = True  # the paper
-    kept = ~specks
-    fine = (breadths < FINE * pen) & (sides.min(1) < SMALL * sides[1:].max())
-    if np.count_nonzero(kept & ~fine) <= MANY:
-        kept &= ~fine
+    kept = ~specks & (breadths >= FINE * pen)
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for index in np.flatnonzero(kept & (areas < FRAME * sides.prod(1))):
+    for index in np.flatnonzero(kept & (areas < FRAME * sides(boxes).prod(1))):
         inside = kept & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
         kept[index] = np.count_nonzero(inside) <= 3  # itself among them
-    flat = sides.min(1) <= FLAT * sides.max(1)
+    lengths = sides(boxes).max(1)
+    flat = sides(boxes).min(1) <= FLAT * lengths
     if (kept & ~flat).any():
         written = boxes[kept & ~flat]
-        lengths = (written[:, 2:] - written[:, :2]).max(1)
-        unit = weighted_median(lengths, lengths**2)
-        above_or_below = np.maximum(boxes[:, None, 1] - written[:, 3], written[:, 1] - boxes[:, None, 3]).min(1)
-        kept &= ~flat | ~touching & (sides.max(1) <= 2 * unit) & (above_or_below <= FAR * unit)
+        from_rows = np.maximum(boxes[:, None, 1] - written[:, 3], written[:, 1] - boxes[:, None, 3]).min(1)
+        unit = typical_length(written)
+        touching = ((starts <= 1) | (starts + sizes >= np.array(mask.shape[::-1]) - 1)).any(1)
+        kept &= ~flat | ~touching & (lengths <= 2 * unit) & (from_rows <= FAR * unit)
     if not kept.any():
         kept[1 + areas[1:].argmax()] = True
     return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], int((~kept & ~specks).sum())
+
+
+def sides(ends: np.ndarray) -> np.ndarray:
+    return ends[:, 2:] - ends[:, :2]
+
+
+def typical_length(boxes: np.ndarray) -> float:
+    """The median of the longer sides of boxes, N x 4, each weighted by its square: specks count little."""
+    lengths = np.sort(sides(boxes).max(1))
+    weights = (lengths**2).cumsum()
+    return float(lengths[np.searchsorted(weights, weights[-1] / 2)])
 
 
 def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -106,22 +113,15 @@ def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return ends
 
 
-def gaps_between(ends: np.ndarray) -> np.ndarray:
-    """The gap between any two boxes along x and y, N x N x 2; it is negative where they overlap."""
-    return np.maximum(ends[:, None, :2], ends[:, :2]) - np.minimum(ends[:, None, 2:], ends[:, 2:])
-
-
-def joined(groups: np.ndarray, boxes: np.ndarray, unit: float, over: bool) -> np.ndarray:
-    """Join groups that stand over or beside each other, the nearest to each other first, until none are left."""
+def join(boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
+    """Join boxes, N x 4, those first that are the nearest to each other, until no two may be one. Returns N numbers."""
+    groups = np.arange(len(boxes))
     while True:
         ends = outermost(groups, boxes)
-        gaps, sides = gaps_between(ends), ends[:, 2:] - ends[:, :2]
-        lengths = (np.maximum(ends[:, None, 2:], ends[:, 2:]) - np.minimum(ends[:, None, :2], ends[:, :2])).max(2)
-        if over:
-            may_be_one = (gaps[..., 0] <= -np.minimum(sides[:, None, 0], sides[:, 0]) / 2) & (lengths <= HEIGHT * unit)
-        else:
-            may_be_one = (gaps[..., 1] < 0) & (gaps[..., 0] <= CLOSE * unit) & (lengths <= WIDTH * unit)
-        apart = np.where(may_be_one, gaps.max(2), np.inf)
+        starts, stops = ends[:, :2], ends[:, 2:]
+        gaps = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)  # N x N x 2, negative: overlap
+        lengths = (np.maximum(stops[:, None], stops) - np.minimum(starts[:, None], starts)).max(2)
+        apart = np.where(may_be_one(ends, gaps, lengths), gaps.max(2), np.inf)
         np.fill_diagonal(apart, np.inf)
         nearest, numbers = apart.argmin(1), np.arange(len(ends))
         mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
@@ -131,63 +131,64 @@ def joined(groups: np.ndarray, boxes: np.ndarray, unit: float, over: bool) -> np
         groups = np.unique(merged, return_inverse=True)[1][groups]
 
 
-def with_dots(groups: np.ndarray, boxes: np.ndarray, unit: float) -> np.ndarray:
-    """Join small groups to the nearest large one, if it is near."""
-    ends = outermost(groups, boxes)
-    small = (ends[:, 2:] - ends[:, :2]).max(1) < SMALL * unit
-    apart = np.where(small[:, None] & ~small, gaps_between(ends).max(2).clip(0), np.inf)
-    near = apart.min(1) <= FAR * unit
-    middles = (ends[:, :2] + ends[:, 2:]) / 2
-    if np.count_nonzero(~small) <= 2 and small.any() and np.ptp(middles[small], axis=0).max() > ASIDE * unit:
-        near[:] = False
-    return np.unique(np.where(near, apart.argmin(1), np.arange(len(ends))), return_inverse=True)[1][groups]
+def over_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    widths = sides(ends)[:, 0]
+    return (gaps[..., 0] <= -np.minimum(widths[:, None], widths) / 2) & (lengths <= HEIGHT)
+
+
+def dot_and_character(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    small = sides(ends).max(1) < SMALL
+    middles = (ends[small, :2] + ends[small, 2:]) / 2
+    scattered = (~small).sum() <= 2 and small.any() and np.ptp(middles, axis=0).max() > SCATTERED
+    return (small[:, None] != small) & (gaps.max(2) <= FAR) & ~scattered
+
+
+def beside_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    return (gaps[..., 1] < 0) & (lengths <= WIDTH)
 
 
 def is_one(ends: np.ndarray, bare: bool) -> bool:
     """Whether all groups of a picture are one character: together no wider than high, or two that are near."""
-    largest = (ends[:, 2:] - ends[:, :2]).max()
+    largest = sides(ends).max()
     width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
-    middles = (ends[:, :2] + ends[:, 2:]) / 2
-    pair = len(ends) == 2 and np.ptp(middles, axis=0).max() <= (STROKES if bare else PAIR) * largest
+    gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
+    heights = sides(ends)[:, 1]
+    limit = STROKES if bare else PAIR if heights.min() > ALIKE * heights.max() else UNLIKE
+    pair = len(ends) == 2 and gap <= limit * largest
     return bool(pair or (width <= WIDTH * height and height <= 2 * largest))
 
 
-def more_regular(groups: np.ndarray, cells: np.ndarray, boxes: np.ndarray, unit: float) -> tuple[np.ndarray, bool]:
-    """Of two ways to read a page, as parts and joined to cells, the more regular one; and if it is unsure.
+def more_regular(ends: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Of two ways to read a page, as groups or joined to cells, the more regular one; and if it is unsure.
 
     In a row of digits the gaps are alike, whether narrow or wide; in cells the steps are.
     """
-    apart, together = outermost(groups, boxes), outermost(cells, boxes)
-    if len(apart) == len(together):
-        return groups, False
-    outer = [together[right, 0] - together[left, 2] for row in rows(together, unit) for left, right in pairwise(row)]
-    inner = np.array([widest_gap(apart[np.unique(groups[cells == cell])]) for cell in range(len(together))])
+    together = outermost(cells, ends)
+    if len(together) == len(ends):
+        return cells, False
+    inner = sides(together)[:, 0] - np.bincount(cells, sides(ends)[:, 0])  # the gaps in each cell
+    outer = [together[right, 0] - together[left, 2] for row in rows(together) for left, right in pairwise(row)]
     narrowest = np.quantile(outer, 0.1) if outer else np.inf
-    steadier = variation(apart, unit) - variation(together, unit)
+    steadier = variation(ends) - variation(together)
     if steadier >= STEADIER and inner.max() <= narrowest:
         return cells, False
     near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
-    return np.where(near[cells], cells, len(boxes) + groups), steadier >= STEADIER / 2
+    return np.where(near[cells], cells, len(ends) + np.arange(len(ends))), steadier >= STEADIER / 2
 
 
-def widest_gap(ends: np.ndarray) -> float:
-    ends = ends[ends[:, 0].argsort()]
-    return float((ends[1:, 0] - np.maximum.accumulate(ends[:, 2])[:-1]).max(initial=0))
-
-
-def variation(ends: np.ndarray, unit: float) -> float:
+def variation(ends: np.ndarray) -> float:
     """The standard deviation of the steps from middle to middle along rows, as a share of their mean."""
     middles = (ends[:, 0] + ends[:, 2]) / 2
-    steps = np.concatenate([np.diff(middles[row]) for row in rows(ends, unit)])
+    steps = np.concatenate([np.diff(middles[row]) for row in rows(ends)])
     return float(steps.std() / steps.mean()) if steps.any() else 0
 
 
-def rows(ends: np.ndarray, unit: float) -> list[list[int]]:
+def rows(ends: np.ndarray) -> list[list[int]]:
     """The numbers of boxes, N x 4, in rows from the top, which may slope, each from left to right."""
     middles = (ends[:, :2] + ends[:, 2:]) / 2
     found: list[list[int]] = []
     for index in middles[:, 0].argsort().tolist():
-        near = [row for row in found if abs(middles[row[-1], 1] - middles[index, 1]) < unit / 2]
+        near = [row for row in found if abs(middles[row[-1], 1] - middles[index, 1]) < 1 / 2]
         if near:
             near[0].append(index)
         else:
