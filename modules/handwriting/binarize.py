@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
+LONGEST = 2000  # pixels; a long narrow picture is reduced to them
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
 SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader
@@ -21,9 +22,8 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     height, width = picture.shape[:2]
     longest = max(height, width)
     small = longest < LEAST_SIZE  # too small for more than one character
-    picture = scaled(
-        picture, LEAST_SIZE if small else min(longest, round(longest * (WORKING_AREA / height / width) ** 0.5))
-    )
+    by_area = round(longest * (WORKING_AREA / height / width) ** 0.5)
+    picture = scaled(picture, LEAST_SIZE if small else min(longest, by_area, LONGEST))
     channel = channel_of_ink(picture)
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False

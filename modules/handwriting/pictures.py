@@ -47,10 +47,9 @@ def load_picture(path: str | Path) -> np.ndarray:
         picture.info.pop("exif", None)  # or all tags would be written anew, which fails on odd ones
         picture = ImageOps.exif_transpose(picture)
         if picture.mode[0] in "IF":  # 16 or 32 bits, of which the lightest becomes white; or shares of white
-            deep = np.nan_to_num(np.asarray(picture, np.float32)).clip(0)
-            picture = Image.fromarray(
-                (deep * (255 / (1 if deep.max() <= 1 else max(deep.max(), 255)))).astype(np.uint8)
-            )
+            deep = np.nan_to_num(np.asarray(picture, np.float32), posinf=0).clip(0)
+            white = 1 if deep.max() <= 1 else max(deep.max(), 255)
+            picture = Image.fromarray((deep * (255 / white)).astype(np.uint8))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
