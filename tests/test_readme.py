@@ -26,6 +26,8 @@ COMMANDS += [f"train.py --model output/m.pth --plot p.png {flags}" for flags in 
 @pytest.mark.parametrize("command", dict.fromkeys(COMMANDS))
 def test_each_command_runs(tmp_path: Path, run: Run, monkeypatch: MonkeyPatch, characters: Path, command: str) -> None:
     characters.rename(tmp_path / "my-characters")
+    for old, new in zip(sorted((tmp_path / "my-characters").iterdir()), ("ha", "ki", "o"), strict=True):
+        shutil.copytree(old, tmp_path / "digits" / new)
     (tmp_path / "output").mkdir()
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     for name in ("pretrained", "model", "mine", "try"):
