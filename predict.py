@@ -104,8 +104,8 @@ def choose_samples(
         return order[(guesses != labels)[order]][:count].tolist()
     if count >= len(labels):
         return [*range(len(labels))]
-    # the tutorial's way, and with seed 42 its ten images; one may come twice
-    return np.random.RandomState(seed).choice(len(labels), count).tolist()
+    # up to ten in the tutorial's way, which with seed 42 gives its ten images; one may come twice
+    return np.random.RandomState(seed).choice(len(labels), count, replace=count <= SAMPLES).tolist()
 
 
 def find_nearest(image: torch.Tensor, examples: ImageDataset, label: int) -> np.ndarray:

@@ -10,7 +10,6 @@ import math
 import sys
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +65,7 @@ def parse_args() -> Namespace:
 
 
 def split(dataset: ImageDataset, train_split: float, own: bool) -> list[Subset]:
-    """The images to train on and those to validate with. Those of an own folder are divided class by class."""
+    """The images to train on and those to validate with. A folder of your own is divided class by class."""
     if own:
         images, labels = dataset.tensors
         return [Subset(dataset, part) for part in folders.divide(images, labels, 1 - train_split)]
@@ -188,9 +187,8 @@ def main() -> int:
     # Adam's averages can become tiny (denormal) numbers, which slow a CPU down: treat them as 0
     torch.set_flush_denormal(True)
     trained = checkpoint.load(args.start_from) if args.start_from else None
-    with suppress(CommandError):
-        replaced = checkpoint.describe_training(checkpoint.load_metadata(args.model))
-        print(f"[INFO] {args.model} holds a model, which will be replaced: {replaced}")
+    if args.model.exists():
+        print(f"[INFO] {args.model} holds {checkpoint.describe_file(args.model)}, which will be replaced")
 
     print(f"[INFO] loading {args.folder or 'the KMNIST dataset'}...")
     if args.folder:

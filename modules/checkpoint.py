@@ -45,7 +45,7 @@ def save(path: Path, model: LeNet, metadata: Metadata) -> None:
             raise TypeError(f"{name} is {value!r}: a model file holds plain Python values only") from None
     weights = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
     content = {"format": FORMAT, "version": VERSION, "state_dict": weights, "fingerprint": fingerprint(model)}
-    write_whole(path, to_bytes(content | metadata))
+    write_whole(path, to_bytes({**metadata, **content}))
 
 
 def to_bytes(content: object) -> bytes:
@@ -66,12 +66,16 @@ def load(path: str | Path) -> tuple[LeNet, Metadata]:
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
     if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05, equal_nan=True):
         raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
-    return model, cast(Metadata, saved)
+    return model, metadata_of(saved)
 
 
 def load_metadata(path: str | Path) -> Metadata:
     """What a model file holds besides the weights, whether they fit modules/lenet.py or not. Raises CommandError."""
-    return cast(Metadata, load_dict(path))
+    return metadata_of(load_dict(path))
+
+
+def metadata_of(saved: dict[str, Any]) -> Metadata:
+    return cast(Metadata, {name: saved[name] for name in Metadata.__annotations__ if name in saved})
 
 
 def load_dict(path: str | Path) -> dict[str, Any]:
@@ -98,13 +102,15 @@ def read(path: Path) -> dict[str, Any]:
             raise ValueError(damaged)
     saved = torch.load(path, map_location="cpu", weights_only=True)
     names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
-    if saved["format"] != FORMAT or not all(map(str.isprintable, names)):
+    if saved["format"] != FORMAT or "version" not in saved or not all(map(str.isprintable, names)):
         raise ValueError(names)
     saved["temperature"] = float(saved.get("temperature", 1.0))
     if not 0 < saved["temperature"] < math.inf:
         raise ValueError(saved["temperature"])
     if "fingerprint" in saved:
-        saved["fingerprint"].view(1, len(saved["classes"]))
+        saved["fingerprint"] = saved["fingerprint"].view(1, len(saved["classes"])).float()
+    if "test_accuracy" in saved:
+        saved["test_accuracy"] = float(saved["test_accuracy"])
     return saved
 
 
@@ -138,6 +144,14 @@ def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str
         weights[layer] = last
     model.load_state_dict(weights)
     return len(known)
+
+
+def describe_file(path: Path) -> str:
+    """What a file holds that may be a model, in words."""
+    try:
+        return f"a model of {describe_training(load_metadata(path))}"
+    except CommandError:
+        return "something else than a model of this project"
 
 
 def describe_training(metadata: Metadata) -> str:

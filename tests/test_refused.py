@@ -107,6 +107,9 @@ def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> N
     assert b"cuda:0" in path.read_bytes()
     again, saved = checkpoint.load(str(path))
     torch.testing.assert_close([*again.parameters()], [*model.parameters()], rtol=0, atol=0)
+    nn.init.zeros_(again.fc2.bias)
+    checkpoint.save(path, again, saved)  # with new weights, and what was loaded
+    assert not checkpoint.load(path)[0].fc2.bias.any()
     assert (again.training, saved["classes"], saved["history"]) == (False, kmnist.CLASSES, {"train_loss": [0.5]})
 
 

@@ -166,6 +166,13 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
     rows = [(canvas.PAPER + 50, canvas.BARS[0] + 28 * row + 5) for row in range(4)]
     press_button(paper, *rows[0])
     assert files(paper) == []  # there is no drawing
+    for left in (50, 250, 450):  # three characters
+        press_button(paper, left, 100)
+        move(paper, (left + 100, 100), (left, 220), (left + 100, 220))
+    paper.read()
+    press_button(paper, *rows[0])
+    assert (files(paper), "must be one character" in paper.note) == ([], True)
+    paper.press("space")
     press_button(paper, *LINE[0])
     move(paper, *LINE)
     paper.read()

@@ -47,9 +47,9 @@ class Canvas:
         self.classify, self.classes, self.sure = classify, classes, sure
         self.drawings, self.folder = drawings, folder
         self.strokes: list[Stroke] = []
-        self.pen: Stroke | None = None  # the stroke that is being written
+        self.pen: Stroke | None = None  # the last stroke, which goes on while the mouse button is down
         self.pointer = (0, 0)
-        self.writing = False  # the mouse button went down on the paper and is not up again
+        self.writing = False  # the mouse button went down on the paper, not beside it
         self.saved: list[Stroke] = []  # what Enter saved last
         self.filed: tuple[Path, list[Stroke]] | None = None  # what was filed last, until the next stroke
         self.taken_back = -PAUSE  # when Backspace last took a filed drawing back, in seconds
@@ -125,7 +125,10 @@ class Canvas:
         """Save the drawing in the class of that name, and begin a new one."""
         assert self.folder  # without one, nothing calls this
         folder = self.folder / name
-        if Path(name).name != name or name.startswith("."):
+        self.read()  # the key or the click may come with the last points of a stroke
+        if not self.image.any():
+            self.note = "not filed: it must be one character"
+        elif Path(name).name != name or name.startswith("."):
             self.note = f"no folder can be named {name}"
         elif os.path.isdir(folder) and name not in [path.name for path in self.folder.iterdir()]:
             self.note = f"this disk takes {name} for a class that is there: choose another name"
@@ -190,11 +193,11 @@ class Canvas:
             row = likeliest(self.probabilities).index(self.classes.index(name))
             height = (bottom - top) // 10
             cv2.rectangle(panel, (12, top + row * height), (PANEL - 6, top + (row + 1) * height - 1), GREEN, 2)
-            remark = f"click: file this drawing as {name}"
+            remark = f"click: file this drawing as {name}" if self.image.any() else self.remark
         if self.folder:
             classes = sorted(path for path in self.folder.glob("[!.]*") if path.is_dir())
             counts = [f"{path.name}: {len(list(path.glob('[!.]*')))}" for path in classes]
-            write(panel, f"{self.folder.name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
+            write(panel, f"{self.folder.resolve().name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
         write(panel, self.note or remark, (20, 585), 18, GREY)
         return np.hstack([draw_ink(self.strokes), panel])
 

@@ -60,7 +60,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
 def black_hat(channel: np.ndarray, breadth: float, desk: bool = False) -> np.ndarray:
     """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke.
 
-    A desk goes on beyond the picture's edges; in small pictures there is none, and strokes touch the edges.
+    With `desk`, the picture goes on beyond its edges. In small pictures it does not, as strokes touch the edges.
     """
     side = round(max(3, breadth)) | 1
     margin, (height, width) = side if desk else 0, channel.shape

@@ -34,7 +34,7 @@ warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are re
 def load_picture(path: str | Path) -> np.ndarray:
     """A picture of any usual format, H x W x 3, uint8, blue, green, red, turned the way that its camera was held.
 
-    What is transparent becomes white, or black where the ink is light. Raises CommandError, whose message continues
+    What is transparent becomes white, or black if the ink is light. Raises CommandError, whose message continues
     the file's name, as all messages of this module do.
     """
     path = Path(path)
