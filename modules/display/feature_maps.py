@@ -106,7 +106,7 @@ def draw_first_convolution(figure: Figure, maps: Axes, steps: list[Step]) -> Non
     products, total = float((patch * weights).sum()), float(convolution.outputs[0, number, row, column])
     lines = [
         f"  {products:.2f}  sum of the products",
-        f"{total - products:+.2f}  the filter's bias",
+        f"{round(total - products, 2) + 0:+.2f}  the filter's bias",  # + 0: no -0.00
         f"= {total:.2f}  after {convolution.name}",
         *[f"= {float(step.outputs[0, number, row, column]):.2f}  after {step.name}" for step in others],
         "\nmarked in the maps below",
