@@ -271,7 +271,7 @@ def main() -> int:
         heading = f"{name}: {summary}"
     if sheet and output:
         command_line.write_whole(output, annotations.encode(annotations.draw_sheet(sheet, heading), output.suffix))
-        print(f"[INFO] {len(sheet)} predictions drawn on {output}")
+        print(f"[INFO] predictions drawn on {output} ({len(sheet)})")
     return code
 
 

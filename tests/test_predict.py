@@ -43,7 +43,7 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     samples = [re.fullmatch(SAMPLE, line) for line in lines[:10]]
     assert [sample[1] for sample in samples] == ["ki", "ki", "ki", "ha", "tsu", "ya", "tsu", "na", "ki", "tsu"]
     right = sum(sample[1] == sample[2] for sample in samples)
-    assert lines[10:] == [f"[INFO] read right: {right} of 10 test images", f"[INFO] 10 predictions drawn on {target}"]
+    assert lines[10:] == [f"[INFO] read right: {right} of 10 test images", f"[INFO] predictions drawn on {target} (10)"]
     assert min(cv2.imread(str(target)).shape[:2]) > 2 * annotations.PICTURE
 
 
@@ -66,7 +66,7 @@ def test_all_samples_at_the_models_temperature(pretrained: Path, run: Run, monke
     checkpoint.save(pretrained, model, {"classes": kmnist.CLASSES, "dataset": "KMNIST", "temperature": 3.0})
     sheet = pretrained.parent / "new ü" / "sheet.JPG"
     done = run("predict.py", "-m", pretrained, "--samples", 10_000, "--seed", 7, "--output", sheet)
-    assert f"[INFO] 100 predictions drawn on {sheet}\n" in done.out
+    assert f"[INFO] predictions drawn on {sheet} (100)\n" in done.out
     found = re.findall(SAMPLE, done.out)
     assert (len(found), len(drawn)) == (SMALL[False], 100)
     images, _ = kmnist.load(train=False).tensors
@@ -135,7 +135,7 @@ def test_a_folder_of_pictures_and_none_of_them_is_overwritten(pretrained: Path, 
     done = run("predict.py", "-m", model, "--image", folder)
     names = [f"{folder / name}" for name in ("10/a.png", "2/b.png")]
     assert re.findall(r"\[INFO\] (.+): predicted", done.out) == names
-    assert f"[INFO] 2 predictions drawn on {folder / 'model-predictions.png'}\n" in done.out
+    assert f"[INFO] predictions drawn on {folder / 'model-predictions.png'} (2)\n" in done.out
     assert (done.code, done.err.count("\n")) == (2, 1)  # the model is no picture
     for flags in ([], ["--output", folder / "2" / ".." / "2" / "b.png"]):  # the first sheet is a picture now
         done = run("predict.py", "-m", model, "--image", folder, *flags)
@@ -200,7 +200,7 @@ def test_predict_in_an_ascii_terminal_with_a_display_that_does_not_answer(pretra
     done = subprocess.run(words, env=settings, capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert r"\u304d" in done.stdout
-    assert done.stdout.endswith(f"[INFO] 1 predictions drawn on {pretrained.with_name('model-predictions.png')}\n")
+    assert done.stdout.endswith(f"[INFO] predictions drawn on {pretrained.with_name('model-predictions.png')} (1)\n")
 
 
 @pytest.mark.smoke
