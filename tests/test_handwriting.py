@@ -151,6 +151,10 @@ PAGES: dict[str, Callable[[np.ndarray], object]] = {
         page, np.linspace(0.4, 1, page.shape[1])[:, None], out=page, casting="unsafe"
     ),
     "at a desk's edge": lambda page: page[:, :14].fill(40),
+    "on ruled paper": lambda page: [
+        cv2.line(page, (0, y), (page.shape[1], y + 2), (150, 120, 90), 1, cv2.LINE_AA)
+        for y in range(20, page.shape[0], 45)
+    ],
 }
 
 

@@ -9,12 +9,12 @@ LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes ar
 SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
-REDUCED, PAPER_SIZE = 400, 128  # pixels; enough to see strokes, and to see a sheet without its grain
-THIN = 1 / 60  # of a sheet's side: ruled lines are thinner
+REDUCED = 400  # pixels; enough to see strokes
+THIN = 1 / 60  # of the shorter side; lines from edge to edge are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
-LONG = 0.6  # of a sheet's side: ruled lines are longer
+LONG = 0.6  # of the picture's side; ruled lines are longer
 FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
-MARGIN = 0.07  # of a sheet's side: ruled lines come this close to both edges
+MARGIN = 0.07  # of the picture's side; lines from edge to edge come this close to both
 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -27,12 +27,12 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     channel = channel_of_ink(picture)
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
-    coarse = black_hat(channel, COARSEST * max(channel.shape), desk=True)
-    without_rules = remove_rules(coarse)
-    sheet = find_sheet(channel)
-    without_rules[sheet] = remove_rules(without_rules[sheet])
+    coarse = black_hat(channel, COARSEST * max(channel.shape))
+    without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
+    for _ in range(2):  # lines that end elsewhere must be thinner than the pen, which seems finer while they are there
+        without_rules = remove_rules(without_rules, pen_breadth(otsu(without_rules)) - 2)
     breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(otsu(without_rules)))
-    ink = cv2.min(without_rules, black_hat(channel, breadth, desk=True))
+    ink = cv2.min(without_rules, black_hat(channel, breadth))
     return ink, bool((without_rules != coarse).any())
 
 
@@ -57,24 +57,12 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     return lab[..., index] if skewness[index] > 0 else 255 - lab[..., index]  # light ink becomes dark
 
 
-def black_hat(channel: np.ndarray, breadth: float, desk: bool = False) -> np.ndarray:
-    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke.
-
-    With `desk`, the picture goes on beyond its edges. In small pictures it does not, as strokes touch the edges.
-    """
+def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
+    """How much darker each pixel is than the paper: the closing by a square that is broader than any stroke."""
     side = round(max(3, breadth)) | 1
-    margin, (height, width) = side if desk else 0, channel.shape
-    wider = cv2.copyMakeBorder(channel, margin, margin, margin, margin, cv2.BORDER_REPLICATE)
+    wider = np.pad(channel, side, mode="edge")  # a dark desk goes on beyond the picture's edges
     closed = cv2.morphologyEx(wider, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return cv2.subtract(closed[margin : margin + height, margin : margin + width], channel)
-
-
-def find_sheet(channel: np.ndarray) -> tuple[slice, slice]:
-    """Where the light part of a picture is, without its ink: a sheet on a table, or all of a sheet."""
-    reduced = scaled(channel, PAPER_SIZE)
-    light = otsu(cv2.morphologyEx(reduced, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)))
-    left, top, width, height = (round(side * max(channel.shape) / PAPER_SIZE) for side in cv2.boundingRect(light))
-    return np.s_[top : top + height, left : left + width]
+    return cv2.subtract(closed[side:-side, side:-side], channel)
 
 
 def otsu(ink: np.ndarray) -> np.ndarray:
@@ -87,22 +75,23 @@ def pen_breadth(mask: np.ndarray) -> float:
     return 4 * float(depths[mask > 0].mean()) - 2 if mask.any() else 1.0
 
 
-def remove_rules(ink: np.ndarray) -> np.ndarray:
-    """Remove thin straight lines that run from edge to edge from ink, H x W, uint8.
+def remove_rules(ink: np.ndarray, breadth: float, margin: float = 1) -> np.ndarray:
+    """Remove long straight lines that are thinner than a breadth in pixels from ink, H x W, uint8.
 
-    Shorter lines are strokes by a fine pen. Where a stroke crosses a line nothing is removed: ink is not thin there.
+    With a margin, a share of the picture, only those that come so near to both edges. Where a stroke crosses a line
+    nothing is removed, as ink is not thin there.
     """
-    breadth = max(3, round(min(ink.shape) * THIN)) | 1
+    side = max(1, int(breadth - 1)) | 1
     for _ in ("level", "upright"):
-        thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((breadth, 1), np.uint8)))
+        thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((side, 1), np.uint8)))
         width, rules = ink.shape[1], np.zeros_like(ink)
-        edge = round(MARGIN * width) + 1
+        edge = round(margin * width) + 1
         steep = np.pi / 2 - STEEPEST, np.pi / 2 + STEEPEST
-        dark = cv2.inRange(thin, FAINTEST_LINE, 255)
+        dark = cv2.dilate(cv2.inRange(thin, FAINTEST_LINE, 255), np.ones((3, 1), np.uint8))  # if not quite straight
         lines = cv2.HoughLines(dark, 1, np.pi / 720, round(LONG * width), min_theta=steep[0], max_theta=steep[1])
         for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
-            line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, breadth))
+            line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, side))
             if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_LINE:
                 rules = cv2.max(rules, line)
         ink = cv2.transpose(cv2.subtract(ink, rules))

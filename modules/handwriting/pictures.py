@@ -24,7 +24,7 @@ LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
 MOST_CHARACTERS = 200  # on a page; more would be too small
-TOUCHING = 1.7  # of a page's median width: two characters, or more
+TOUCHING = 2  # of a page's median width: two characters, or more
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF"]  # no other is read
 register_heif_opener()
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take

@@ -12,7 +12,7 @@ from modules.handwriting.binarize import pen_breadth
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
 MOST_PARTS = 1500  # any two are compared; 200 characters have fewer
 HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
-WIDTH = 1.2  # units; parts beside each other that are together no wider may be one: い, は
+WIDTH = 1.25  # units; parts beside each other that are together no wider may be one: い, は
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
@@ -21,12 +21,12 @@ UNLIKE = 0.6  # ... or with this, if they are unlike: a low stroke beside a body
 STROKES = 1.4  # ... or with this, if both are bare strokes: ハ
 ALIKE = 0.8  # of the higher; groups that are higher than that are alike
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
-STEADIER = 0.15  # of the mean step from part to part; in cells the steps vary so much less from character to character
+STEADIER = 0.1  # of the mean step from part to part; in cells the steps vary so much less from character to character
 NEARER = 0.4  # of the gaps between cells; parts that are so much nearer are one
 FEW = 4  # gaps; fewer tell nothing
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
-FLAT = 0.1  # of its length; flatter parts are lines, if longer than two units, or edges, if they touch the picture's
+FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
 Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # which groups may be one, by boxes, gaps and lengths
 
@@ -84,11 +84,7 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
     lengths = sides(boxes).max(1)
     flat = sides(boxes).min(1) <= FLAT * lengths
     if (kept & ~flat).any():
-        written = boxes[kept & ~flat]
-        from_rows = np.maximum(boxes[:, None, 1] - written[:, 3], written[:, 1] - boxes[:, None, 3]).min(1)
-        unit = typical_length(written)
-        touching = ((starts <= 1) | (starts + sizes >= np.array(mask.shape[::-1]) - 1)).any(1)
-        kept &= ~flat | ~touching & (lengths <= 2 * unit) & (from_rows <= FAR * unit)
+        kept &= ~flat | (lengths <= LONG * typical_length(boxes[kept & ~flat]))
     if not kept.any():
         kept[1 + areas[1:].argmax()] = True
     return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], int((~kept & ~specks).sum())
@@ -169,11 +165,12 @@ def more_regular(ends: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, bool]
     inner = sides(together)[:, 0] - np.bincount(cells, sides(ends)[:, 0])  # the gaps in each cell
     outer = [together[right, 0] - together[left, 2] for row in rows(together) for left, right in pairwise(row)]
     narrowest = np.quantile(outer, 0.1) if outer else np.inf
-    steadier = variation(ends) - variation(together)
-    if steadier >= STEADIER and inner.max() <= narrowest:
+    steadier = variation(ends) - variation(together) >= STEADIER
+    if steadier and inner.max() <= narrowest:
         return cells, False
     near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
-    return np.where(near[cells], cells, len(ends) + np.arange(len(ends))), steadier >= STEADIER / 2
+    joined = near & (np.bincount(cells) > 1)
+    return np.where(near[cells], cells, len(ends) + np.arange(len(ends))), bool(steadier or joined.any())
 
 
 def variation(ends: np.ndarray) -> float:
