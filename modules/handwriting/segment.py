@@ -22,7 +22,7 @@ STROKES = 1.4  # ... or with this, if both are bare strokes: ハ
 ALIKE = 0.8  # of the higher; groups that are higher than that are alike
 BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
 STEADIER = 0.1  # of the mean step from part to part; in cells the steps vary so much less from character to character
-NEARER = 0.4  # of the gaps between cells; parts that are so much nearer are one
+NEARER = 0.3  # of the gaps between cells; parts that are so much nearer are one
 FEW = 4  # gaps; fewer tell nothing
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
@@ -49,7 +49,9 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*sides(ends).T) * unit
     if is_one(ends[large], bool(bare[large].all())):
         cells = np.where(large, large.argmax(), np.arange(len(ends)))
-        unsure = large.sum() > 1 and np.ptp(ends[large][:, [0, 2]]) > WIDTH * np.ptp(ends[large][:, [1, 3]])
+        width, height = np.ptp(ends[large][:, ::2]), np.ptp(ends[large][:, 1::2])
+        tall = np.count_nonzero(sides(boxes)[:, 1] > height / 2)
+        unsure = tall > 2 or (tall > 1 and width > WIDTH * height)  # 川 or 111; two digits or a broad character
     else:
         cells = join(ends, beside_each_other)
         cells, unsure = more_regular(ends, cells)
