@@ -6,14 +6,14 @@ import numpy as np
 WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LONGEST = 2000  # pixels; a long narrow picture is reduced to them
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SURROUNDINGS = 1 / 16  # of the longer side; ink differs from the mean of so much around it, paper hardly does
+SURROUNDINGS = 1 / 24  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
 REDUCED = 400  # pixels; enough to see strokes
-THIN = 1 / 60  # of the shorter side; lines from edge to edge are thinner
+THIN = 1 / 50  # of the shorter side; lines from edge to edge are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
 LONG = 0.6  # of the picture's side; ruled lines are longer
-FAINTEST_LINE = 15  # grey levels of 256 that ruled lines differ from the paper
+FAINTEST_LINE = 12  # grey levels of 256 that ruled lines differ from the paper
 MARGIN = 0.07  # of the picture's side; lines from edge to edge come this close to both
 
 
@@ -50,7 +50,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     """
     lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
     reduced = scaled(lab, min(REDUCED, max(lab.shape))).astype(np.float32)
-    sigma = SURROUNDINGS * max(reduced.shape) * (2 if max(lab.shape) <= LEAST_SIZE else 1)
+    sigma = SURROUNDINGS * max(reduced.shape) * (3 if max(lab.shape) <= LEAST_SIZE else 1)
     difference = cv2.GaussianBlur(reduced, (0, 0), sigma) - reduced
     skewness = (difference * difference * difference).mean((0, 1))
     index = int(np.abs(skewness).argmax())
