@@ -166,6 +166,18 @@ def test_rows_of_digits_as_people_write_them_are_counted(kind: str, gap: float, 
     assert len(pictures.find_characters(page)[0]) == 20
 
 
+def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
+    strip = ink.digit_rows("3141592653", 1, 60, 0.5, 0)
+    photograph = ink.turned(strip, 5, strip.shape[1] + 280, 140, ink.TABLE)
+    assert len(pictures.find_characters(photograph)[0]) == 10
+
+
+def test_three_tall_strokes_taken_for_one_character_are_unsure() -> None:
+    page = drawn(400, [(120, 60), (100, 340)], [(200, 80), (200, 320)], [(280, 60), (280, 340)])
+    (_,), _, remark = pictures.find_characters(page)
+    assert remark == "unsure: which parts belong together"
+
+
 @pytest.mark.parametrize("digits", ["12", "47", "80"])
 def test_two_digits_alone_are_two(digits: str) -> None:
     assert len(pictures.find_characters(ink.digit_rows(digits, 1, 60, 0.2, 0))[0]) == 2
