@@ -207,6 +207,18 @@ def test_32_bit_pictures_are_read_by_their_range(tmp_path: Path, scale: float) -
         assert np.abs(first(pictures.load_picture(tmp_path / "deep.tif")) - expected).mean() < 3
 
 
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (drawn(400, [(30, 200), (370, 200)], pen=4), "only ruled lines; leave more paper"),
+        (np.random.RandomState(0).normal(200, 10, (600, 800, 1)).repeat(3, 2).astype(np.uint8), "full of specks"),
+    ],
+)
+def test_a_picture_without_a_character_is_refused(page: np.ndarray, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        pictures.find_characters(page)
+
+
 def test_a_page_of_specks_takes_little_memory() -> None:
     page = np.full((800, 800, 3), 255, np.uint8)
     for number in range(3000):

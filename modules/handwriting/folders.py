@@ -116,10 +116,7 @@ def divide(images: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[li
         different = sorted({hashes[index] for index in members})
         chosen = set(different[: min(max(1, round(share * len(different))), len(different) - 1)])
         for index in members:
-            if hashes[index] in chosen:
-                second.append(index)
-            else:
-                first.append(index)
+            (second if hashes[index] in chosen else first).append(index)
     return first, second
 
 

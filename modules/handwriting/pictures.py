@@ -68,7 +68,8 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     """
     ink, ruled = extract_ink(picture)
     if ink.max() < FAINTEST_INK:
-        raise CommandError("shows no character: no ink stands out from the paper")
+        lines = "only ruled lines; leave more paper around a character of long lines"
+        raise CommandError(f"shows no character: {lines if ruled else 'no ink stands out from the paper'}")
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     labels, left_out, unsure = label_characters(mask)
     if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
@@ -94,7 +95,7 @@ def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
     """A character as the network gets it, 28 x 28, uint8: its own ink, H x W, where `own` is 1 and not 0."""
     x, y, width, height = cv2.boundingRect(own)
     shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
-    light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the colour of most ink becomes white
+    light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the darkest quarter becomes white
     return frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8)))
 
 

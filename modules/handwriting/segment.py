@@ -10,9 +10,9 @@ from modules.command_line import CommandError
 from modules.handwriting.binarize import pen_breadth
 
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
-MOST_PARTS = 1500  # any two are compared; 200 characters have fewer
+MOST_PARTS = 600  # any two are compared; 200 characters have fewer
 HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
-WIDTH = 1.25  # units; parts beside each other that are together no wider may be one: い, は
+WIDTH = 1.25  # units, or heights of a picture; parts beside each other that are together no wider may be one: い, は
 SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
@@ -39,7 +39,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     pen = pen_breadth(mask)
     parts, boxes, areas, left_out = find_parts(mask, pen)
     if len(boxes) > MOST_PARTS:
-        raise CommandError("shows no character: it is full of specks")
+        raise CommandError("is full of specks, or of more text than one picture may show")
     unit = typical_length(boxes)
     boxes = boxes / unit
     groups = join(boxes, over_each_other)
@@ -66,7 +66,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
 
 def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the left, top, right and
-    bottom of each, and its area; how many others there are: frames, lines and edges, but not specks."""
+    bottom of each; its area; how many others there are: frames, lines and fine print, but not specks."""
     reach = round(pen / 8)  # a stroke may have gaps twice as wide
     bridged = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
@@ -93,6 +93,7 @@ def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np
 
 
 def sides(ends: np.ndarray) -> np.ndarray:
+    """The width and height of each box, N x 2."""
     return ends[:, 2:] - ends[:, :2]
 
 
@@ -130,11 +131,13 @@ def join(boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
 
 
 def over_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Half of the narrower one is over or under the other."""
     widths = sides(ends)[:, 0]
     return (gaps[..., 0] <= -np.minimum(widths[:, None], widths) / 2) & (lengths <= HEIGHT)
 
 
 def dot_and_character(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """One is a dot, the other is not, and they are near."""
     small = sides(ends).max(1) < SMALL
     middles = (ends[small, :2] + ends[small, 2:]) / 2
     scattered = (~small).sum() <= 2 and small.any() and np.ptp(middles, axis=0).max() > SCATTERED
@@ -142,11 +145,12 @@ def dot_and_character(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -
 
 
 def beside_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """They share some height, and are together no wider than a character."""
     return (gaps[..., 1] < 0) & (lengths <= WIDTH)
 
 
 def is_one(ends: np.ndarray, bare: bool) -> bool:
-    """Whether all groups of a picture are one character: together no wider than high, or two that are near."""
+    """Whether all groups are one character: hardly wider than high, and no column of several; or two that are near."""
     largest = sides(ends).max()
     width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
     gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
@@ -162,8 +166,6 @@ def more_regular(ends: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, bool]
     In a row of digits the gaps are alike, whether narrow or wide; in cells the steps are.
     """
     together = outermost(cells, ends)
-    if len(together) == len(ends):
-        return cells, False
     inner = sides(together)[:, 0] - np.bincount(cells, sides(ends)[:, 0])  # the gaps in each cell
     outer = [together[right, 0] - together[left, 2] for row in rows(together) for left, right in pairwise(row)]
     narrowest = np.quantile(outer, 0.1) if outer else np.inf
