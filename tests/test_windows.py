@@ -60,15 +60,22 @@ def act(*words: object) -> str:
     return done.stdout
 
 
-def write(stroke: list[tuple[int, int]], event: Callable[[np.ndarray], bool]) -> np.ndarray:
-    """Write in the window, again if nothing of it shows: one click in 60 is lost between openbox and Qt."""
+def again(action: Callable[[], object], event: Callable[[np.ndarray], bool]) -> np.ndarray:
+    """Act, again if nothing of it shows: one click in 60 is lost between openbox and Qt, and keys on a busy machine."""
     for _ in range(4):
-        for x, y in stroke:
-            act("mousemove", "--window", "%1", x, y, *["mousedown", 1] * ((x, y) == stroke[0]))
-        act("mouseup", 1)
+        action()
         with contextlib.suppress(TimeoutError):
             return wait_for(event, patience=5)
     raise TimeoutError
+
+
+def write(stroke: list[tuple[int, int]], event: Callable[[np.ndarray], bool]) -> np.ndarray:
+    def draw() -> None:
+        for x, y in stroke:
+            act("mousemove", "--window", "%1", x, y, *["mousedown", 1] * ((x, y) == stroke[0]))
+        act("mouseup", 1)
+
+    return again(draw, event)
 
 
 def look() -> np.ndarray:
@@ -95,8 +102,7 @@ def wait_for(event: Callable[[np.ndarray], bool], patience: float = PATIENCE) ->
 def test_samples_open_one_after_the_other(screen: None, pretrained: Path) -> None:
     process = start("--model", pretrained)
     first = wait_for(lambda view: view.std() > 30)
-    act("key", "space")
-    wait_for(lambda view: (view != first).any())
+    again(lambda: act("key", "space"), lambda view: (view != first).any())
     subprocess.run(["xdotool", "key", "alt+F4"], check=False)  # as the close button; act would search a closed window
     out = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0
