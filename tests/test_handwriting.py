@@ -172,10 +172,16 @@ def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
     assert len(pictures.find_characters(photograph)[0]) == 10
 
 
-def test_three_tall_strokes_taken_for_one_character_are_unsure() -> None:
+def test_three_tall_strokes_are_three_characters_which_is_unsure() -> None:
     page = drawn(400, [(120, 60), (100, 340)], [(200, 80), (200, 320)], [(280, 60), (280, 340)])
-    (_,), _, remark = pictures.find_characters(page)
+    characters, _, remark = pictures.find_characters(page)
+    assert len(characters) == 3
     assert remark == "unsure: which parts belong together"
+
+
+def test_two_broad_parts_that_nearly_touch_are_no_single_character() -> None:
+    page = drawn(400, [(60, 140), (180, 140), (60, 260), (180, 260)], [(215, 140), (330, 140), (215, 260), (330, 260)])
+    assert len(pictures.find_characters(page)[0]) == 2
 
 
 @pytest.mark.parametrize("digits", ["12", "47", "80"])

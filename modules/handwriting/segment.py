@@ -11,24 +11,25 @@ from modules.handwriting.binarize import pen_breadth
 
 # a unit is the longer side of a picture's parts: their median, each weighted by its square
 MOST_PARTS = 600  # any two are compared; 200 characters have fewer
-HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
-WIDTH = 1.25  # units, or heights of a picture; parts beside each other that are together no wider may be one: い, は
-SMALL = 0.35  # units; smaller groups are dots and marks, no characters of their own
-FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
-SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-PAIR = 0.2  # of the longer; with a narrower gap two groups alone are one ...
-UNLIKE = 0.6  # ... or with this, if they are unlike: a low stroke beside a body ...
-STROKES = 1.4  # ... or with this, if both are bare strokes: ハ
-ALIKE = 0.8  # of the higher; groups that are higher than that are alike
-BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
-STEADIER = 0.1  # of the mean step from part to part; in cells the steps vary so much less from character to character
-NEARER = 0.3  # of the gaps between cells; parts that are so much nearer are one
-FEW = 4  # gaps; fewer tell nothing
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
 FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
-Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # which groups may be one, by boxes, gaps and lengths
+HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
+SMALL = 0.35  # units; smaller parts are dots and marks, no characters of their own
+FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
+SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
+WIDTH = 1.25  # units, or heights of a picture; parts beside each other that are together no wider may be one: い, は
+TALL = 0.6  # of the height of a picture; three parts that are higher are several characters: 8/3
+ALIKE = 0.8  # of the higher; two groups alone are of like height if the lower is higher than that
+NEAR, WIDEST = 0.2, 1.6  # of the longer, and heights; two of like height are one if no further apart and no wider ...
+UNLIKE = 0.6  # ... and two of unlike height, of whatever width, if no further apart than this
+STROKES = 1.4  # of the longer; two bare strokes alone are one if no further apart: ハ
+BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
+STEADIER = 0.1  # of the mean step from part to part; in cells the steps vary so much less from character to character
+NEARER = 0.3  # of the gaps between cells; parts that are so much nearer are one
+FEW = 4  # gaps; fewer tell nothing
+Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # which boxes may be one, by gaps and lengths
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -36,60 +37,48 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
 
     Also returns how many marks were left out, and if it is unsure which parts belong together. Raises CommandError.
     """
-    pen = pen_breadth(mask)
-    parts, boxes, areas, left_out = find_parts(mask, pen)
-    if len(boxes) > MOST_PARTS:
-        raise CommandError("is full of specks, or of more text than one picture may show")
-    unit = typical_length(boxes)
-    boxes = boxes / unit
-    groups = join(boxes, over_each_other)
-    groups = join(outermost(groups, boxes), dot_and_character)[groups]
+    parts, boxes, lines, left_out = find_parts(mask)
+    groups = join(join(np.arange(len(boxes)), boxes, over_each_other), boxes, dot_and_character)
     ends = outermost(groups, boxes)
     large = sides(ends).max(1) >= SMALL
-    bare = np.bincount(groups, areas) < BARE * pen * np.hypot(*sides(ends).T) * unit
-    if is_one(ends[large], bool(bare[large].all())):
-        cells = np.where(large, large.argmax(), np.arange(len(ends)))
-        width, height = np.ptp(ends[large][:, ::2]), np.ptp(ends[large][:, 1::2])
-        tall = np.count_nonzero(sides(boxes)[:, 1] > height / 2)
-        unsure = tall > 2 or (tall > 1 and width > WIDTH * height)  # 川 or 111; two digits or a broad character
-    else:
-        cells = join(ends, beside_each_other)
-        cells, unsure = more_regular(ends, cells)
-    groups = np.unique(cells, return_inverse=True)[1][groups]
-    ends = outermost(groups, boxes)
-    large = sides(ends).max(1) >= SMALL
-    order = [index for row in rows(ends) for index in row if large[index]]
+    bare = np.bincount(groups, lines) < BARE * np.hypot(*sides(ends).T)
+    cells, unsure = find_cells(ends[large], boxes, bool(bare[large].all()))
+    order = np.array([index for row in rows(outermost(cells, ends[large])) for index in row])
     numbers = np.zeros(len(ends), int)
-    numbers[order] = np.arange(1, len(order) + 1)
-    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(order), bool(unsure)
+    numbers[large] = 1 + order.argsort()[cells]
+    return np.append(0, numbers[groups])[parts], left_out + int(np.count_nonzero(~large)), unsure
 
 
-def find_parts(mask: np.ndarray, pen: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the left, top, right and
-    bottom of each; its area; how many others there are: frames, lines and fine print, but not specks."""
+    bottom of each in units; how long its line is, in units; and how many others there are: frames, lines and fine
+    print, but not specks. Raises CommandError."""
+    pen = pen_breadth(mask)
     reach = round(pen / 8)  # a stroke may have gaps twice as wide
     bridged = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
     parts[mask == 0] = 0
     areas = np.bincount(parts.ravel())
-    starts, sizes = statistics[:, :2], statistics[:, 2:4]
-    boxes = np.hstack([starts + reach, starts + sizes - reach]).astype(np.float32)
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2  # of strokes; see pen_breadth
-    specks = areas < SPECK * pen**2
-    specks[0] = True  # the paper
-    kept = ~specks & (breadths >= FINE * pen)
+    strokes = (areas >= SPECK * pen**2) & (breadths >= FINE * pen)
+    strokes[0] = False  # the paper
+    if not 0 < strokes.sum() <= MOST_PARTS:
+        raise CommandError("is full of specks, or of more text than one picture may show")
+    boxes = np.hstack([statistics[:, :2], statistics[:, :2] + statistics[:, 2:4]]).astype(np.float32)
+    boxes += reach * np.array([1, 1, -1, -1])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for index in np.flatnonzero(kept & (areas < FRAME * sides(boxes).prod(1))):
-        inside = kept & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
-        kept[index] = np.count_nonzero(inside) <= 3  # itself among them
+    for index in np.flatnonzero(strokes & (areas < FRAME * sides(boxes).prod(1))):
+        inside = strokes & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
+        strokes[index] = np.count_nonzero(inside) <= 3  # itself among them
     lengths = sides(boxes).max(1)
     flat = sides(boxes).min(1) <= FLAT * lengths
-    if (kept & ~flat).any():
-        kept &= ~flat | (lengths <= LONG * typical_length(boxes[kept & ~flat]))
-    if not kept.any():
-        kept[1 + areas[1:].argmax()] = True
-    return np.where(kept, np.cumsum(kept), 0)[parts], boxes[kept], areas[kept], int((~kept & ~specks).sum())
+    if (strokes & ~flat).any():
+        strokes &= ~flat | (lengths <= LONG * typical_length(boxes[strokes & ~flat]))
+    others = np.count_nonzero(~strokes[1:] & (areas[1:] >= SPECK * pen**2))
+    unit = typical_length(boxes[strokes])
+    numbers = np.where(strokes, np.cumsum(strokes), 0)
+    return numbers[parts], boxes[strokes] / unit, areas[strokes] / pen / unit, int(others)
 
 
 def sides(ends: np.ndarray) -> np.ndarray:
@@ -112,9 +101,8 @@ def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return ends
 
 
-def join(boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
-    """Join boxes, N x 4, those first that are the nearest to each other, until no two may be one. Returns N numbers."""
-    groups = np.arange(len(boxes))
+def join(groups: np.ndarray, boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
+    """Join groups of boxes, N x 4, those first that are the nearest, until no two may be one. Returns N numbers."""
     while True:
         ends = outermost(groups, boxes)
         starts, stops = ends[:, :2], ends[:, 2:]
@@ -126,8 +114,7 @@ def join(boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
         mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
         if not mutual.any():
             return groups
-        merged = np.where(mutual, np.minimum(numbers, nearest), numbers)
-        groups = np.unique(merged, return_inverse=True)[1][groups]
+        groups = np.unique(np.where(mutual, np.minimum(numbers, nearest), numbers)[groups], return_inverse=True)[1]
 
 
 def over_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -149,22 +136,19 @@ def beside_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -
     return (gaps[..., 1] < 0) & (lengths <= WIDTH)
 
 
-def is_one(ends: np.ndarray, bare: bool) -> bool:
-    """Whether all groups are one character: hardly wider than high, and no column of several; or two that are near."""
-    largest = sides(ends).max()
-    width, height = ends[:, 2:].max(0) - ends[:, :2].min(0)
-    gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
-    heights = sides(ends)[:, 1]
-    limit = STROKES if bare else PAIR if heights.min() > ALIKE * heights.max() else UNLIKE
-    pair = len(ends) == 2 and gap <= limit * largest
-    return bool(pair or (width <= WIDTH * height and height <= 2 * largest))
+def find_cells(ends: np.ndarray, boxes: np.ndarray, bare: bool) -> tuple[np.ndarray, bool]:
+    """Which groups are one character, N numbers, by the boxes of groups and of parts; and if it is unsure.
 
-
-def more_regular(ends: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Of two ways to read a page, as groups or joined to cells, the more regular one; and if it is unsure.
-
-    In a row of digits the gaps are alike, whether narrow or wide; in cells the steps are.
+    Of two ways to read a page, as groups or joined to cells, the more regular one: in a row of digits the gaps are
+    alike, whether narrow or wide; in cells the steps are.
     """
+    width, height = np.ptp(ends[:, ::2]), np.ptp(ends[:, 1::2])
+    tall = np.count_nonzero(sides(boxes)[:, 1] > TALL * height)
+    if tall > 2 and max(width / WIDTH, height / 2) <= sides(ends).max():
+        return np.arange(len(ends)), True  # 111 or 川
+    if is_one(ends, bare):
+        return np.zeros(len(ends), int), bool(width > WIDTH * height)
+    cells = join(np.arange(len(ends)), ends, beside_each_other)
     together = outermost(cells, ends)
     inner = sides(together)[:, 0] - np.bincount(cells, sides(ends)[:, 0])  # the gaps in each cell
     outer = [together[right, 0] - together[left, 2] for row in rows(together) for left, right in pairwise(row)]
@@ -174,7 +158,19 @@ def more_regular(ends: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, bool]
         return cells, False
     near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
     joined = near & (np.bincount(cells) > 1)
-    return np.where(near[cells], cells, len(ends) + np.arange(len(ends))), bool(steadier or joined.any())
+    cells = np.where(near[cells], cells, len(ends) + np.arange(len(ends)))
+    return np.unique(cells, return_inverse=True)[1], bool(steadier or joined.any() or narrowest <= 0)
+
+
+def is_one(ends: np.ndarray, bare: bool) -> bool:
+    """Whether all groups are one character: hardly wider than high, and no column of several; or two that are near."""
+    width, height = np.ptp(ends[:, ::2]), np.ptp(ends[:, 1::2])
+    longest, heights = sides(ends).max(), sides(ends)[:, 1]
+    gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
+    alike = heights.min() > ALIKE * heights.max()
+    near = gap <= NEAR * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
+    near |= bare and gap <= STROKES * longest
+    return bool((width <= WIDTH * height and height <= 2 * longest) or (len(ends) == 2 and near))
 
 
 def variation(ends: np.ndarray) -> float:
