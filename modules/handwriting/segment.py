@@ -63,7 +63,7 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2  # of strokes; see pen_breadth
     strokes = (areas >= SPECK * pen**2) & (breadths >= FINE * pen)
     strokes[0] = False  # the paper
-    if not 0 < strokes.sum() <= MOST_PARTS:
+    if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
     boxes = np.hstack([statistics[:, :2], statistics[:, :2] + statistics[:, 2:4]]).astype(np.float32)
     boxes += reach * np.array([1, 1, -1, -1])
@@ -145,7 +145,7 @@ def find_cells(ends: np.ndarray, boxes: np.ndarray, bare: bool) -> tuple[np.ndar
     width, height = np.ptp(ends[:, ::2]), np.ptp(ends[:, 1::2])
     tall = np.count_nonzero(sides(boxes)[:, 1] > TALL * height)
     if tall > 2 and max(width / WIDTH, height / 2) <= sides(ends).max():
-        return np.arange(len(ends)), True  # 111 or 川
+        return np.arange(len(ends)), True  # several in the space of one: 111, or 川
     if is_one(ends, bare):
         return np.zeros(len(ends), int), bool(width > WIDTH * height)
     cells = join(np.arange(len(ends)), ends, beside_each_other)
@@ -158,8 +158,9 @@ def find_cells(ends: np.ndarray, boxes: np.ndarray, bare: bool) -> tuple[np.ndar
         return cells, False
     near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
     joined = near & (np.bincount(cells) > 1)
+    touching = narrowest <= 0
     cells = np.where(near[cells], cells, len(ends) + np.arange(len(ends)))
-    return np.unique(cells, return_inverse=True)[1], bool(steadier or joined.any() or narrowest <= 0)
+    return np.unique(cells, return_inverse=True)[1], bool(steadier or joined.any() or touching)
 
 
 def is_one(ends: np.ndarray, bare: bool) -> bool:
