@@ -19,24 +19,22 @@ MARGIN = 0.07  # of the picture's side; lines from edge to edge come this close 
 
 def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and if ruled lines were removed."""
-    height, width = picture.shape[:2]
-    longest = max(height, width)
+    longest = max(picture.shape)
     small = longest < LEAST_SIZE
-    by_area = round(longest * (WORKING_AREA / height / width) ** 0.5)
+    by_area = longest * (WORKING_AREA / picture[..., 0].size) ** 0.5
     picture = scaled(picture, LEAST_SIZE if small else min(longest, by_area, LONGEST))
     channel = channel_of_ink(picture)
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
     coarse = black_hat(channel, COARSEST * max(channel.shape))
     without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
-    for _ in range(2):  # lines that end elsewhere must be thinner than the pen, which seems finer while they are there
-        without_rules = remove_rules(without_rules, pen_breadth(otsu(without_rules)) - 2)
-    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(otsu(without_rules)))
+    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 2)  # those that end elsewhere
+    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(without_rules))
     ink = cv2.min(without_rules, black_hat(channel, breadth))
     return ink, bool((without_rules != coarse).any())
 
 
-def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
+def scaled(picture: np.ndarray, longest: float) -> np.ndarray:
     """A picture enlarged or reduced until its longer side has so many pixels."""
     factor = longest / max(picture.shape[:2])
     size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]
@@ -64,15 +62,12 @@ def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
     return cv2.morphologyEx(wider, cv2.MORPH_BLACKHAT, np.ones((side, side), np.uint8))[side:-side, side:-side]
 
 
-def otsu(ink: np.ndarray) -> np.ndarray:
-    return cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
-
-
-def pen_breadth(mask: np.ndarray) -> float:
-    """The breadth of strokes in pixels: four times the mean of the distance transform.
+def pen_breadth(ink: np.ndarray) -> float:
+    """The breadth of strokes in pixels: four times the mean of the distance transform, over Otsu's threshold.
 
     Its distances go from middle to middle of pixels, half a pixel too far: hence the 2.
     """
+    mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
     return 4 * cv2.mean(cv2.distanceTransform(mask, cv2.DIST_L2, 3), mask)[0] - 2
 
 

@@ -92,20 +92,17 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
 
 
 def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A character as the network gets it, 28 x 28, uint8: its own ink, H x W, where `own` is 1 and not 0."""
+    """A character as the network gets it, 28 x 28, uint8, centred: its own ink, H x W, where `own` is 1 and not 0."""
     x, y, width, height = cv2.boundingRect(own)
     shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
     light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the darkest quarter becomes white
-    return frame(light * cv2.dilate(own, np.ones((3, 3), np.uint8)))
-
-
-def frame(ink: np.ndarray) -> np.ndarray:
-    """Enlarge or reduce a character, cropped to its ink, H x W in [0, 1], to fill 28 x 28 pixels, uint8, centred."""
     size = SIZE * OVERSAMPLING
-    ink = scaled(ink, size).clip(0, 1)  # cubic interpolation overshoots
-    ink /= ink.max()  # shrinking makes fine lines faint
-    margins = size - np.array(ink.shape)
-    canvas = np.pad(ink, np.stack([margins // 2, margins - margins // 2], axis=1))
+    light = scaled(light * cv2.dilate(own, np.ones((3, 3), np.uint8)), size).clip(
+        0, 1
+    )  # cubic interpolation overshoots
+    light /= light.max()  # shrinking makes fine lines faint
+    margins = size - np.array(light.shape)
+    canvas = np.pad(light, np.stack([margins // 2, margins - margins // 2], axis=1))
     while canvas.mean() < LEAST_INK:  # a pen draws finer lines than KMNIST's brushes: they would vanish
         canvas = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
     return (cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA) * 255).round().astype(np.uint8)

@@ -1,35 +1,31 @@
-"""Which parts of the ink are one character: those over each other, dots, and those beside each other in cells."""
+"""Which parts of the ink are one character: those over each other, dots, and those beside each other in cells.
 
-from collections.abc import Callable
-from itertools import pairwise
+A unit is the median of the longer sides of a picture's large parts. A box is N x 2 x 2: left and top, right and bottom.
+"""
 
 import cv2
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from modules.command_line import CommandError
 from modules.handwriting.binarize import pen_breadth
 
-# a unit is the longer side of a picture's parts: their median, each weighted by its square
 MOST_PARTS = 600  # any two are compared; 200 characters have fewer
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
-FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
-HEIGHT = 1.4  # units; parts over each other that are together no higher are one: =, i, き
+LARGE = 0.3  # of the largest box; smaller parts say nothing of the unit
+FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
+HEIGHT = 1.3  # units; parts over each other that are together no higher are one: =, i, き
 SMALL = 0.35  # units; smaller parts are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
-SCATTERED = 1.4  # units; marks beside one character that are further apart are no parts of it: punch holes
-WIDTH = 1.25  # units, or heights of a picture; parts beside each other that are together no wider may be one: い, は
-TALL = 0.6  # of the height of a picture; three parts that are higher are several characters: 8/3
-ALIKE = 0.8  # of the higher; two groups alone are of like height if the lower is higher than that
-NEAR, WIDEST = 0.2, 1.6  # of the longer, and heights; two of like height are one if no further apart and no wider ...
-UNLIKE = 0.6  # ... and two of unlike height, of whatever width, if no further apart than this
-STROKES = 1.4  # of the longer; two bare strokes alone are one if no further apart: ハ
-BARE = 1.2  # of the diagonal of its box; a longer line is no bare stroke
-STEADIER = 0.1  # of the mean step from part to part; in cells the steps vary so much less from character to character
-NEARER = 0.3  # of the gaps between cells; parts that are so much nearer are one
-FEW = 4  # gaps; fewer tell nothing
-Rule = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # which boxes may be one, by gaps and lengths
+SCATTERED = 1.5  # units; marks beside one character that reach further are no parts of it: punch holes
+WIDTH = 1.25  # units, or heights of a picture; groups beside each other that are together no wider may be one: い, は
+TALL = 0.6  # of the height of a picture; three groups that are higher are several characters: 8/3
+UNLIKE = 0.6  # of the longer; two groups alone, one of them tall, are one if no further apart: り
+ALIKE, WIDEST = 0.2, 1.6  # of the longer, and heights; two tall groups are one if no further apart and no wider
+STEADIER = 0.1  # of the mean step from group to group; in cells the steps vary so much less
+NEARER, FEW = 0.3, 8  # of the narrowest gap between cells, where there are not too few; groups nearer than that are one
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -37,22 +33,21 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
 
     Also returns how many marks were left out, and if it is unsure which parts belong together. Raises CommandError.
     """
-    parts, boxes, lines, left_out = find_parts(mask)
-    groups = join(join(np.arange(len(boxes)), boxes, over_each_other), boxes, dot_and_character)
-    ends = outermost(groups, boxes)
-    large = sides(ends).max(1) >= SMALL
-    bare = np.bincount(groups, lines) < BARE * np.hypot(*sides(ends).T)
-    cells, unsure = find_cells(ends[large], boxes, bool(bare[large].all()))
-    order = np.array([index for row in rows(outermost(cells, ends[large])) for index in row])
+    parts, boxes, left_out = find_parts(mask)
+    groups = join_parts(boxes)
+    members = [boxes[groups == group] for group in range(groups.max() + 1)]
+    ends = np.array([[own[:, 0].min(0), own[:, 1].max(0)] for own in members])  # the box around each group
+    large = np.flatnonzero(sides(ends).max(1) >= SMALL)
+    rows = find_rows(ends[large].mean(1))
+    large, row = large[np.concatenate(rows)], np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     numbers = np.zeros(len(ends), int)
-    numbers[large] = 1 + order.argsort()[cells]
-    return np.append(0, numbers[groups])[parts], left_out + int(np.count_nonzero(~large)), unsure
+    numbers[large], unsure = number_groups(ends[large], row)
+    return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(large), unsure
 
 
-def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the left, top, right and
-    bottom of each in units; how long its line is, in units; and how many others there are: frames, lines and fine
-    print, but not specks. Raises CommandError."""
+def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the box of each in units; and
+    how many others there are: frames, lines and fine print, but not specks. Raises CommandError."""
     pen = pen_breadth(mask)
     reach = round(pen / 8)  # a stroke may have gaps twice as wide
     bridged = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
@@ -61,134 +56,90 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
     areas = np.bincount(parts.ravel())
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2  # of strokes; see pen_breadth
-    strokes = (areas >= SPECK * pen**2) & (breadths >= FINE * pen)
-    strokes[0] = False  # the paper
+    inked = areas >= SPECK * pen**2
+    inked[0] = False  # the paper
+    strokes = inked & (breadths >= FINE * pen)
     if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
-    boxes = np.hstack([statistics[:, :2], statistics[:, :2] + statistics[:, 2:4]]).astype(np.float32)
-    boxes += reach * np.array([1, 1, -1, -1])
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    for index in np.flatnonzero(strokes & (areas < FRAME * sides(boxes).prod(1))):
-        inside = strokes & (middles > boxes[index, :2]).all(1) & (middles < boxes[index, 2:]).all(1)
+    starts, extents = statistics[:, :2].astype(np.float32), statistics[:, 2:4]
+    boxes = np.stack([starts + reach, starts + extents - reach], axis=1)
+    middles, sizes = boxes.mean(1), sides(boxes).prod(1)
+    for index in np.flatnonzero(strokes & (areas < FRAME * sizes)):
+        inside = strokes & (middles > boxes[index, 0]).all(1) & (middles < boxes[index, 1]).all(1)
         strokes[index] = np.count_nonzero(inside) <= 3  # itself among them
     lengths = sides(boxes).max(1)
-    flat = sides(boxes).min(1) <= FLAT * lengths
-    if (strokes & ~flat).any():
-        strokes &= ~flat | (lengths <= LONG * typical_length(boxes[strokes & ~flat]))
-    others = np.count_nonzero(~strokes[1:] & (areas[1:] >= SPECK * pen**2))
-    unit = typical_length(boxes[strokes])
-    numbers = np.where(strokes, np.cumsum(strokes), 0)
-    return numbers[parts], boxes[strokes] / unit, areas[strokes] / pen / unit, int(others)
+    unit = np.median(lengths[strokes & (sizes >= LARGE * sizes[strokes].max())])
+    strokes &= (lengths <= LONG * unit) | (sides(boxes).min(1) > FLAT * lengths)
+    left_out = np.count_nonzero(inked & ~strokes)
+    return np.where(strokes, np.cumsum(strokes), 0)[parts], boxes[strokes] / unit, int(left_out)
 
 
-def sides(ends: np.ndarray) -> np.ndarray:
+def sides(boxes: np.ndarray) -> np.ndarray:
     """The width and height of each box, N x 2."""
-    return ends[:, 2:] - ends[:, :2]
+    return boxes[:, 1] - boxes[:, 0]
 
 
-def typical_length(boxes: np.ndarray) -> float:
-    """The median of the longer sides of boxes, N x 4, each weighted by its square: specks count little."""
-    lengths = np.sort(sides(boxes).max(1))
-    weights = (lengths**2).cumsum()
-    return float(lengths[np.searchsorted(weights, weights[-1] / 2)])
+def join_parts(boxes: np.ndarray) -> np.ndarray:
+    """The group of each part, N numbers: parts over each other are one, and a dot joins the part nearest to it."""
+    starts, stops, widths = boxes[:, 0], boxes[:, 1], sides(boxes)[:, 0]
+    gaps = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)  # N x N x 2, negative: overlap
+    lengths = (np.maximum(stops[:, None], stops) - np.minimum(starts[:, None], starts)).max(2)  # of both together
+    joined = (gaps[..., 0] <= -np.minimum(widths[:, None], widths) / 2) & (lengths <= HEIGHT)
+    small = sides(boxes).max(1) < SMALL
+    apart = np.where(small, np.inf, gaps.max(2))
+    if np.count_nonzero(~small) > 2 or lengths[small][:, small].max(initial=0) <= SCATTERED:
+        dots = np.flatnonzero(small & ~joined[:, ~small].any(1) & (apart.min(1) <= FAR))
+        joined[dots, apart[dots].argmin(1)] = True
+    return connected_components(joined)[1]
 
 
-def outermost(groups: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The box around each group of boxes, N x 4: left, top, right, bottom."""
-    ends = np.tile(np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32), (groups.max() + 1, 1))
-    np.minimum.at(ends[:, :2], groups, boxes[:, :2])
-    np.maximum.at(ends[:, 2:], groups, boxes[:, 2:])
-    return ends
-
-
-def join(groups: np.ndarray, boxes: np.ndarray, may_be_one: Rule) -> np.ndarray:
-    """Join groups of boxes, N x 4, those first that are the nearest, until no two may be one. Returns N numbers."""
-    while True:
-        ends = outermost(groups, boxes)
-        starts, stops = ends[:, :2], ends[:, 2:]
-        gaps = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)  # N x N x 2, negative: overlap
-        lengths = (np.maximum(stops[:, None], stops) - np.minimum(starts[:, None], starts)).max(2)
-        apart = np.where(may_be_one(ends, gaps, lengths), gaps.max(2), np.inf)
-        np.fill_diagonal(apart, np.inf)
-        nearest, numbers = apart.argmin(1), np.arange(len(ends))
-        mutual = (nearest[nearest] == numbers) & np.isfinite(apart.min(1))
-        if not mutual.any():
-            return groups
-        groups = np.unique(np.where(mutual, np.minimum(numbers, nearest), numbers)[groups], return_inverse=True)[1]
-
-
-def over_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Half of the narrower one is over or under the other."""
-    widths = sides(ends)[:, 0]
-    return (gaps[..., 0] <= -np.minimum(widths[:, None], widths) / 2) & (lengths <= HEIGHT)
-
-
-def dot_and_character(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """One is a dot, the other is not, and they are near."""
-    small = sides(ends).max(1) < SMALL
-    middles = (ends[small, :2] + ends[small, 2:]) / 2
-    scattered = (~small).sum() <= 2 and small.any() and np.ptp(middles, axis=0).max() > SCATTERED
-    return (small[:, None] != small) & (gaps.max(2) <= FAR) & ~scattered
-
-
-def beside_each_other(ends: np.ndarray, gaps: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """They share some height, and are together no wider than a character."""
-    return (gaps[..., 1] < 0) & (lengths <= WIDTH)
-
-
-def find_cells(ends: np.ndarray, boxes: np.ndarray, bare: bool) -> tuple[np.ndarray, bool]:
-    """Which groups are one character, N numbers, by the boxes of groups and of parts; and if it is unsure.
+def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The number of the character, from 1 on, that each group in reading order belongs to; and if it is unsure.
 
     Of two ways to read a page, as groups or joined to cells, the more regular one: in a row of digits the gaps are
     alike, whether narrow or wide; in cells the steps are.
     """
-    width, height = np.ptp(ends[:, ::2]), np.ptp(ends[:, 1::2])
-    tall = np.count_nonzero(sides(boxes)[:, 1] > TALL * height)
-    if tall > 2 and max(width / WIDTH, height / 2) <= sides(ends).max():
-        return np.arange(len(ends)), True  # several in the space of one: 111, or 川
-    if is_one(ends, bare):
-        return np.zeros(len(ends), int), bool(width > WIDTH * height)
-    cells = join(np.arange(len(ends)), ends, beside_each_other)
-    together = outermost(cells, ends)
-    inner = sides(together)[:, 0] - np.bincount(cells, sides(ends)[:, 0])  # the gaps in each cell
-    outer = [together[right, 0] - together[left, 2] for row in rows(together) for left, right in pairwise(row)]
-    narrowest = np.quantile(outer, 0.1) if outer else np.inf
-    steadier = variation(ends) - variation(together) >= STEADIER
-    if steadier and inner.max() <= narrowest:
-        return cells, False
-    near = (inner <= NEARER * narrowest) & (len(outer) >= FEW or not outer)
-    joined = near & (np.bincount(cells) > 1)
-    touching = narrowest <= 0
-    cells = np.where(near[cells], cells, len(ends) + np.arange(len(ends)))
-    return np.unique(cells, return_inverse=True)[1], bool(steadier or joined.any() or touching)
-
-
-def is_one(ends: np.ndarray, bare: bool) -> bool:
-    """Whether all groups are one character: hardly wider than high, and no column of several; or two that are near."""
-    width, height = np.ptp(ends[:, ::2]), np.ptp(ends[:, 1::2])
+    width, height = np.ptp(ends, axis=(0, 1))
     longest, heights = sides(ends).max(), sides(ends)[:, 1]
-    gap = (ends[:, :2].max(0) - ends[:, 2:].min(0)).max()
-    alike = heights.min() > ALIKE * heights.max()
-    near = gap <= NEAR * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
-    near |= bare and gap <= STROKES * longest
-    return bool((width <= WIDTH * height and height <= 2 * longest) or (len(ends) == 2 and near))
+    tall = np.count_nonzero(heights > TALL * height)
+    gap = (ends[:, 0].max(0) - ends[:, 1].min(0)).max()
+    alike = heights.min() > TALL * heights.max()
+    near = gap <= ALIKE * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
+    compact = width <= WIDTH * height and height <= 2 * longest
+    if compact and tall > 2:
+        return np.arange(1, len(ends) + 1), True  # several in the space of one: 111, or 川
+    if compact or (near and len(ends) == 2):
+        return np.ones(len(ends), int), bool(width > WIDTH * height)
+    left, right = ends[:, 0, 0], ends[:, 1, 0]
+    gaps = np.where(np.diff(row) == 0, left[1:] - right[:-1], np.inf)
+    joined, first, last = np.zeros(len(gaps), bool), np.ones(len(ends), bool), np.ones(len(ends), bool)  # of each cell
+    for _ in range(2):  # ふ may have four groups
+        outer = gaps[~joined]
+        before, after = np.append(np.inf, outer[:-1]), np.append(outer[1:], np.inf)
+        joined[~joined] = (outer <= before) & (outer < after) & (right[last][1:] - left[first][:-1] <= WIDTH)
+        first, last = np.append(True, ~joined), np.append(~joined, True)
+    outer = gaps[~joined & np.isfinite(gaps)]
+    narrowest = outer.min(initial=np.inf)
+    steadier = variation(left + right, row) - variation(left[first] + right[last], row[first]) >= STEADIER
+    if not steadier:
+        joined &= (gaps <= NEARER * narrowest) & (len(outer) >= FEW or not outer.size)
+    unsure = not steadier and (joined.any() or narrowest <= 0)
+    return np.append(1, 1 + np.cumsum(~joined)), bool(unsure)
 
 
-def variation(ends: np.ndarray) -> float:
-    """The standard deviation of the steps from middle to middle along rows, as a share of their mean."""
-    middles = (ends[:, 0] + ends[:, 2]) / 2
-    steps = np.concatenate([np.diff(middles[row]) for row in rows(ends)])
-    return float(steps.std() / steps.mean()) if steps.any() else 0
+def variation(positions: np.ndarray, row: np.ndarray) -> float:
+    """The standard deviation of the steps along rows, as a share of their mean, by the position and row of each."""
+    steps = np.diff(positions)[np.diff(row) == 0]
+    return float(steps.std() / steps.mean()) if steps.size else 0
 
 
-def rows(ends: np.ndarray) -> list[list[int]]:
-    """The numbers of boxes, N x 4, in rows from the top, which may slope, each from left to right."""
-    middles = (ends[:, :2] + ends[:, 2:]) / 2
-    found: list[list[int]] = []
+def find_rows(middles: np.ndarray) -> list[list[int]]:
+    """The numbers of points, N x 2, in rows from the top, which may slope, each from left to right."""
+    rows: list[list[int]] = []
     for index in middles[:, 0].argsort().tolist():
-        near = [row for row in found if abs(middles[row[-1], 1] - middles[index, 1]) < 1 / 2]
+        near = [row for row in rows if abs(middles[row[-1], 1] - middles[index, 1]) < 1 / 2]
         if near:
             near[0].append(index)
         else:
-            found.append([index])
-    return sorted(found, key=lambda row: middles[row, 1].mean())
+            rows.append([index])
+    return sorted(rows, key=lambda row: middles[row, 1].mean())
