@@ -21,11 +21,12 @@ SMALL = 0.35  # units; smaller parts are dots and marks, no characters of their 
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.5  # units; marks beside one character that reach further are no parts of it: punch holes
 WIDTH = 1.25  # units, or heights of a picture; groups beside each other that are together no wider may be one: い, は
-TALL = 0.6  # of the height of a picture; three groups that are higher are several characters: 8/3
-UNLIKE = 0.6  # of the longer; two groups alone, one of them tall, are one if no further apart: り
+TALL = 0.6  # of the height of a picture, or of the higher group; three tall groups are several characters: 8/3
+UNLIKE = 0.6  # of the longer; two groups alone, only one of them tall, are one if no further apart: り
 ALIKE, WIDEST = 0.2, 1.6  # of the longer, and heights; two tall groups are one if no further apart and no wider
 STEADIER = 0.1  # of the mean step from group to group; in cells the steps vary so much less
-NEARER, FEW = 0.3, 8  # of the narrowest gap between cells, where there are not too few; groups nearer than that are one
+NEARER = 0.3  # of the narrowest gap between cells; groups nearer than that are one
+FEW = 8  # gaps between cells; fewer tell nothing
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -103,7 +104,7 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
     longest, heights = sides(ends).max(), sides(ends)[:, 1]
     tall = np.count_nonzero(heights > TALL * height)
     gap = (ends[:, 0].max(0) - ends[:, 1].min(0)).max()
-    alike = heights.min() > TALL * heights.max()
+    alike = heights.min() > TALL * heights.max()  # both are tall, if there are two
     near = gap <= ALIKE * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
     compact = width <= WIDTH * height and height <= 2 * longest
     if compact and tall > 2:
@@ -112,8 +113,9 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
         return np.ones(len(ends), int), bool(width > WIDTH * height)
     left, right = ends[:, 0, 0], ends[:, 1, 0]
     gaps = np.where(np.diff(row) == 0, left[1:] - right[:-1], np.inf)
-    joined, first, last = np.zeros(len(gaps), bool), np.ones(len(ends), bool), np.ones(len(ends), bool)  # of each cell
-    for _ in range(2):  # ふ may have four groups
+    joined = np.zeros(len(gaps), bool)
+    first = last = np.ones(len(ends), bool)  # of each cell
+    for _ in range(2):  # groups, then pairs of them: ふ may have four
         outer = gaps[~joined]
         before, after = np.append(np.inf, outer[:-1]), np.append(outer[1:], np.inf)
         joined[~joined] = (outer <= before) & (outer < after) & (right[last][1:] - left[first][:-1] <= WIDTH)
@@ -121,8 +123,7 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
     outer = gaps[~joined & np.isfinite(gaps)]
     narrowest = outer.min(initial=np.inf)
     steadier = variation(left + right, row) - variation(left[first] + right[last], row[first]) >= STEADIER
-    if not steadier:
-        joined &= (gaps <= NEARER * narrowest) & (len(outer) >= FEW or not outer.size)
+    joined &= steadier | ((gaps <= NEARER * narrowest) & (len(outer) >= FEW or not outer.size))
     unsure = not steadier and (joined.any() or narrowest <= 0)
     return np.append(1, 1 + np.cumsum(~joined)), bool(unsure)
 
@@ -130,7 +131,7 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
 def variation(positions: np.ndarray, row: np.ndarray) -> float:
     """The standard deviation of the steps along rows, as a share of their mean, by the position and row of each."""
     steps = np.diff(positions)[np.diff(row) == 0]
-    return float(steps.std() / steps.mean()) if steps.size else 0
+    return float(steps.std() / steps.mean()) if steps.any() else 0
 
 
 def find_rows(middles: np.ndarray) -> list[list[int]]:
