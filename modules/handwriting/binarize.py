@@ -21,20 +21,20 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     """How dark the ink is at each pixel, uint8, or how light, for chalk; and if ruled lines were removed."""
     longest = max(picture.shape)
     small = longest < LEAST_SIZE
-    by_area = longest * (WORKING_AREA / picture[..., 0].size) ** 0.5
+    by_area = round(longest * (WORKING_AREA / picture[..., 0].size) ** 0.5)
     picture = scaled(picture, LEAST_SIZE if small else min(longest, by_area, LONGEST))
     channel = channel_of_ink(picture)
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
     coarse = black_hat(channel, COARSEST * max(channel.shape))
     without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
-    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 2)  # those that end elsewhere
+    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 2)  # others, if finer than the pen
     breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(without_rules))
     ink = cv2.min(without_rules, black_hat(channel, breadth))
     return ink, bool((without_rules != coarse).any())
 
 
-def scaled(picture: np.ndarray, longest: float) -> np.ndarray:
+def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
     """A picture enlarged or reduced until its longer side has so many pixels."""
     factor = longest / max(picture.shape[:2])
     size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]

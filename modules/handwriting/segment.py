@@ -17,13 +17,14 @@ FRAME = 0.25  # of its box; a part that goes around three others and fills less 
 LARGE = 0.3  # of the largest box; smaller parts say nothing of the unit
 FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
 HEIGHT = 1.3  # units; parts over each other that are together no higher are one: =, i, き
-SMALL = 0.35  # units; smaller parts are dots and marks, no characters of their own
+SMALL = 0.38  # units; smaller parts are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.5  # units; marks beside one character that reach further are no parts of it: punch holes
 WIDTH = 1.25  # units, or heights of a picture; groups beside each other that are together no wider may be one: い, は
-TALL = 0.6  # of the height of a picture, or of the higher group; three tall groups are several characters: 8/3
-UNLIKE = 0.6  # of the longer; two groups alone, only one of them tall, are one if no further apart: り
-ALIKE, WIDEST = 0.2, 1.6  # of the longer, and heights; two tall groups are one if no further apart and no wider
+TALL = 0.6  # of the height of a picture; three groups that are higher are several characters: 8/3
+ALIKE = 0.8  # of the higher; two groups alone are of like height if the lower is higher than that
+NEAR, WIDEST = 0.2, 1.6  # of the longer, and heights; two of like height are one if no further apart and no wider ...
+UNLIKE = 0.6  # ... and two of unlike height, of whatever width, if no further apart than this: り
 STEADIER = 0.1  # of the mean step from group to group; in cells the steps vary so much less
 NEARER = 0.3  # of the narrowest gap between cells; groups nearer than that are one
 FEW = 8  # gaps between cells; fewer tell nothing
@@ -104,8 +105,8 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
     longest, heights = sides(ends).max(), sides(ends)[:, 1]
     tall = np.count_nonzero(heights > TALL * height)
     gap = (ends[:, 0].max(0) - ends[:, 1].min(0)).max()
-    alike = heights.min() > TALL * heights.max()  # both are tall, if there are two
-    near = gap <= ALIKE * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
+    alike = heights.min() > ALIKE * heights.max()
+    near = gap <= NEAR * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
     compact = width <= WIDTH * height and height <= 2 * longest
     if compact and tall > 2:
         return np.arange(1, len(ends) + 1), True  # several in the space of one: 111, or 川
