@@ -172,6 +172,17 @@ def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
     assert len(pictures.find_characters(photograph)[0]) == 10
 
 
+def test_three_parts_beside_each_other_are_one_character_of_a_page() -> None:
+    whole = np.array([(0, 100), (0, 0), (100, 100), (100, 0)])
+    parts = [np.array(line) for line in ([(20, 35), (5, 80)], [(50, 0), (50, 100)], [(80, 35), (95, 80)])]  # 小
+    page = np.full((370, 850, 3), 255, np.uint8)
+    for number in range(10):
+        corner = np.array((50 + 160 * (number % 5), 50 + 160 * (number // 5)))
+        for line in [whole] if number % 3 else parts:
+            cv2.polylines(page, [line + corner], False, (0, 0, 0), 8)
+    assert len(pictures.find_characters(page)[0]) == 10
+
+
 def test_three_tall_strokes_are_three_characters_which_is_unsure() -> None:
     page = drawn(400, [(120, 60), (100, 340)], [(200, 80), (200, 320)], [(280, 60), (280, 340)])
     characters, _, remark = pictures.find_characters(page)
