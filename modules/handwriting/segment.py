@@ -1,6 +1,6 @@
 """Which parts of the ink are one character: those over each other, dots, and those beside each other in cells.
 
-A unit is the median of the longer sides of a picture's large parts. A box is N x 2 x 2: left and top, right and bottom.
+A unit is the median of the longer sides of a picture's large parts. Boxes are N x 2 x 2: left, top; right, bottom.
 """
 
 import cv2
