@@ -183,6 +183,13 @@ def test_three_parts_beside_each_other_are_one_character_of_a_page() -> None:
     assert len(pictures.find_characters(page)[0]) == 10
 
 
+def test_a_bar_from_edge_to_edge_of_a_strip_is_refused() -> None:
+    strip = np.full((20, 300, 3), 255, np.uint8)
+    strip[:, 100:180] = 0
+    with pytest.raises(CommandError, match="leave paper"):
+        pictures.find_characters(strip)
+
+
 def test_three_tall_strokes_are_three_characters_which_is_unsure() -> None:
     page = drawn(400, [(120, 60), (100, 340)], [(200, 80), (200, 320)], [(280, 60), (280, 340)])
     characters, _, remark = pictures.find_characters(page)

@@ -61,6 +61,8 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     inked = areas >= SPECK * pen**2
     inked[0] = False  # the paper
     strokes = inked & (breadths >= FINE * pen)
+    if not strokes.any():  # a bar from edge to edge of a strip looks broader than it is
+        raise CommandError("shows no character: leave paper around it")
     if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
     starts, extents = statistics[:, :2].astype(np.float32), statistics[:, 2:4]
