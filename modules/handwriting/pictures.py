@@ -48,8 +48,8 @@ def load_picture(path: str | Path) -> np.ndarray:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode[0] in "IF":  # 16 or 32 bits, of which the lightest becomes white; or shares of white
             deep = np.nan_to_num(np.asarray(picture, np.float32), posinf=0).clip(0)
-            white = 1 if deep.max() <= 1 else max(deep.max(), 255)
-            picture = Image.fromarray((deep * (255 / white)).astype(np.uint8))
+            white = 1 if deep.max() < 2 else max(deep.max(), 255)
+            picture = Image.fromarray((deep * (255 / white)).clip(0, 255).astype(np.uint8))
         if picture.has_transparency_data:
             picture = picture.convert("RGBA")
             light = ImageStat.Stat(picture.convert("L"), picture.getchannel("A")).mean[0] > 128
@@ -97,9 +97,7 @@ def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
     shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
     light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the darkest quarter becomes white
     size = SIZE * OVERSAMPLING
-    light = scaled(light * cv2.dilate(own, np.ones((3, 3), np.uint8)), size).clip(
-        0, 1
-    )  # cubic interpolation overshoots
+    light = scaled(light * cv2.dilate(own, np.ones((3, 3), np.uint8)), size).clip(0, 1)  # cubic resizing overshoots
     light /= light.max()  # shrinking makes fine lines faint
     margins = size - np.array(light.shape)
     canvas = np.pad(light, np.stack([margins // 2, margins - margins // 2], axis=1))

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from modules.command_line import CommandError
 from modules.handwriting.binarize import pen_breadth
 
-MOST_PARTS = 600  # any two are compared; 200 characters have fewer
+MOST_PARTS = 600  # any two are compared; 200 characters usually have fewer
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
 SPECK = 0.3  # of the pen's breadth, squared; less ink is no dot
 FRAME = 0.25  # of its box; a part that goes around three others and fills less is a frame
@@ -41,7 +41,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     ends = np.array([[own[:, 0].min(0), own[:, 1].max(0)] for own in members])  # the box around each group
     large = np.flatnonzero(sides(ends).max(1) >= SMALL)
     rows = find_rows(ends[large].mean(1))
-    large, row = large[np.concatenate(rows)], np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+    large, row = large[np.concatenate(rows)], np.repeat(np.arange(len(rows)), list(map(len, rows)))
     numbers = np.zeros(len(ends), int)
     numbers[large], unsure = number_groups(ends[large], row)
     return np.append(0, numbers[groups])[parts], left_out + len(ends) - len(large), unsure
