@@ -6,10 +6,9 @@ import numpy as np
 WORKING_AREA = 800 * 800  # pixels; larger pictures are reduced first, which takes the noise of a photograph away too
 LONGEST = 2000  # pixels; a long narrow picture is reduced to them
 LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes are as broad as the gaps between them
-SURROUNDINGS = 1 / 24  # of the longer side; ink differs from the mean of so much around it, paper hardly does
+SURROUNDINGS = 1 / 8  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader, but in small pictures
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
-REDUCED = 400  # pixels; enough to see strokes, and fast
 THIN = 1 / 50  # of the shorter side; lines from edge to edge are thinner
 STEEPEST = 0.1  # radians that ruled lines may slope
 LONG = 0.6  # of the picture's side; ruled lines are longer
@@ -47,9 +46,8 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     The edges of a sheet or a shadow are as dark on one side as light on the other; thin ink has one dark side only.
     """
     lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
-    reduced = scaled(lab, min(REDUCED, max(lab.shape))).astype(np.float32)
-    sigma = SURROUNDINGS * max(reduced.shape) * (3 if max(lab.shape) <= LEAST_SIZE else 1)
-    difference = cv2.GaussianBlur(reduced, (0, 0), sigma) - reduced
+    side = round(SURROUNDINGS * max(lab.shape) * (4 if max(lab.shape) <= LEAST_SIZE else 1))
+    difference = cv2.blur(lab, (side, side)).astype(np.float32) - lab
     moments = (difference**3).mean((0, 1))
     index = int(np.abs(moments).argmax())
     return lab[..., index] if moments[index] > 0 else 255 - lab[..., index]  # light ink becomes dark

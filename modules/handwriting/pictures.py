@@ -23,7 +23,6 @@ OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced w
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
-MOST_CHARACTERS = 200  # on a page; more would be too small
 TOUCHING = 2  # of a page's median width: two characters, or more
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF"]  # no other is read
 register_heif_opener()
@@ -85,7 +84,6 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         f"left out: marks ({left_out})": left_out,
         "left out: fainter ink": faint > FAINT * np.count_nonzero(mask) / len(boxes),
         "unsure: which parts belong together": unsure,
-        f"unsure: more than {MOST_CHARACTERS} characters": len(boxes) > MOST_CHARACTERS,
         "unsure: uneven widths, as where characters touch": max(widths) > TOUCHING * np.median(widths),
     }
     return characters, boxes, "; ".join(remark for remark, holds in remarks.items() if holds)

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components
 
 from modules.command_line import CommandError
-from modules.handwriting.binarize import pen_breadth
 
 MOST_PARTS = 600  # any two are compared; 200 characters usually have fewer
 FINE = 0.4  # of the pen's breadth; finer parts are print, boxes and the like
@@ -39,7 +38,7 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
     groups = join_parts(boxes)
     members = [boxes[groups == group] for group in range(groups.max() + 1)]
     ends = np.array([[own[:, 0].min(0), own[:, 1].max(0)] for own in members])  # the box around each group
-    large = np.flatnonzero(sides(ends).max(1) >= SMALL)
+    large = np.flatnonzero(np.ptp(ends, axis=1).max(1) >= SMALL)
     rows = find_rows(ends[large].mean(1))
     large, row = large[np.concatenate(rows)], np.repeat(np.arange(len(rows)), list(map(len, rows)))
     numbers = np.zeros(len(ends), int)
@@ -50,46 +49,36 @@ def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
 def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """The connected components of a mask that may be strokes: H x W, numbered from 1 on; the box of each in units; and
     how many others there are: frames, lines and fine print, but not specks. Raises CommandError."""
-    pen = pen_breadth(mask)
-    reach = round(pen / 8)  # a stroke may have gaps twice as wide
-    bridged = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    pen = 4 * depths[mask > 0].mean() - 2  # see pen_breadth in binarize.py
+    reach = round(pen / 8)
+    bridged = cv2.dilate(mask, np.ones([2 * reach + 1] * 2, np.uint8))
     _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
     parts[mask == 0] = 0
-    areas = np.bincount(parts.ravel())
-    depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    breadths = 4 * np.bincount(parts.ravel(), depths.ravel()) / areas - 2  # of strokes; see pen_breadth
-    inked = areas >= SPECK * pen**2
-    inked[0] = False  # the paper
+    starts, sides, areas = statistics[1:, :2] + reach, statistics[1:, 2:4] - 2 * reach, np.bincount(parts[mask > 0])[1:]
+    breadths = 4 * np.bincount(parts.ravel(), depths.ravel())[1:] / areas - 2
+    inked = areas >= min(SPECK * pen**2, areas.max())
     strokes = inked & (breadths >= FINE * pen)
-    if not strokes.any():  # a bar from edge to edge of a strip looks broader than it is
-        raise CommandError("shows no character: leave paper around it")
     if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
-    starts, extents = statistics[:, :2].astype(np.float32), statistics[:, 2:4]
-    boxes = np.stack([starts + reach, starts + extents - reach], axis=1)
-    middles, sizes = boxes.mean(1), sides(boxes).prod(1)
+    middles, lengths, sizes = starts + sides / 2, sides.max(1), sides.prod(1)
     for index in np.flatnonzero(strokes & (areas < FRAME * sizes)):
-        inside = strokes & (middles > boxes[index, 0]).all(1) & (middles < boxes[index, 1]).all(1)
+        inside = strokes & (np.abs(middles - middles[index]) < sides[index] / 2).all(1)
         strokes[index] = np.count_nonzero(inside) <= 3  # itself among them
-    lengths = sides(boxes).max(1)
     unit = np.median(lengths[strokes & (sizes >= LARGE * sizes[strokes].max())])
-    strokes &= (lengths <= LONG * unit) | (sides(boxes).min(1) > FLAT * lengths)
-    left_out = np.count_nonzero(inked & ~strokes)
-    return np.where(strokes, np.cumsum(strokes), 0)[parts], boxes[strokes] / unit, int(left_out)
-
-
-def sides(boxes: np.ndarray) -> np.ndarray:
-    """The width and height of each box, N x 2."""
-    return boxes[:, 1] - boxes[:, 0]
+    strokes &= (lengths <= LONG * unit) | (sides.min(1) > FLAT * lengths)
+    boxes = np.stack([starts, starts + sides], axis=1)[strokes] / unit
+    return np.append(0, np.where(strokes, np.cumsum(strokes), 0))[parts], boxes, int(inked.sum() - strokes.sum())
 
 
 def join_parts(boxes: np.ndarray) -> np.ndarray:
     """The group of each part, N numbers: parts over each other are one, and a dot joins the part nearest to it."""
-    starts, stops, widths = boxes[:, 0], boxes[:, 1], sides(boxes)[:, 0]
+    starts, stops, sides = boxes[:, 0], boxes[:, 1], np.ptp(boxes, axis=1)
     gaps = np.maximum(starts[:, None], starts) - np.minimum(stops[:, None], stops)  # N x N x 2, negative: overlap
     lengths = (np.maximum(stops[:, None], stops) - np.minimum(starts[:, None], starts)).max(2)  # of both together
-    joined = (gaps[..., 0] <= -np.minimum(widths[:, None], widths) / 2) & (lengths <= HEIGHT)
-    small = sides(boxes).max(1) < SMALL
+    half = np.minimum(sides[:, None], sides)[..., 0] / 2  # of the narrower one's width
+    joined = (gaps[..., 0] <= -half) & (lengths <= HEIGHT)
+    small = sides.max(1) < SMALL
     apart = np.where(small, np.inf, gaps.max(2))
     if np.count_nonzero(~small) > 2 or lengths[small][:, small].max(initial=0) <= SCATTERED:
         dots = np.flatnonzero(small & ~joined[:, ~small].any(1) & (apart.min(1) <= FAR))
@@ -104,13 +93,12 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
     alike, whether narrow or wide; in cells the steps are.
     """
     width, height = np.ptp(ends, axis=(0, 1))
-    longest, heights = sides(ends).max(), sides(ends)[:, 1]
-    tall = np.count_nonzero(heights > TALL * height)
+    longest, heights = np.ptp(ends, axis=1).max(), np.ptp(ends, axis=1)[:, 1]
     gap = (ends[:, 0].max(0) - ends[:, 1].min(0)).max()
     alike = heights.min() > ALIKE * heights.max()
     near = gap <= NEAR * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
     compact = width <= WIDTH * height and height <= 2 * longest
-    if compact and tall > 2:
+    if compact and np.count_nonzero(heights > TALL * height) > 2:
         return np.arange(1, len(ends) + 1), True  # several in the space of one: 111, or 川
     if compact or (near and len(ends) == 2):
         return np.ones(len(ends), int), bool(width > WIDTH * height)
@@ -141,9 +129,8 @@ def find_rows(middles: np.ndarray) -> list[list[int]]:
     """The numbers of points, N x 2, in rows from the top, which may slope, each from left to right."""
     rows: list[list[int]] = []
     for index in middles[:, 0].argsort().tolist():
-        near = [row for row in rows if abs(middles[row[-1], 1] - middles[index, 1]) < 1 / 2]
-        if near:
-            near[0].append(index)
-        else:
-            rows.append([index])
+        row = next((row for row in rows if abs(middles[row[-1], 1] - middles[index, 1]) < 1 / 2), [])
+        if not row:
+            rows.append(row)
+        row.append(index)
     return sorted(rows, key=lambda row: middles[row, 1].mean())
