@@ -5,6 +5,7 @@ A unit is the median of the longer sides of a picture's large parts. Boxes are N
 
 import cv2
 import numpy as np
+from scipy.ndimage import find_objects
 from scipy.sparse.csgraph import connected_components
 
 from modules.command_line import CommandError
@@ -51,24 +52,23 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     how many others there are: frames, lines and fine print, but not specks. Raises CommandError."""
     depths = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     pen = 4 * depths[mask > 0].mean() - 2  # see pen_breadth in binarize.py
-    reach = round(pen / 8)
-    bridged = cv2.dilate(mask, np.ones([2 * reach + 1] * 2, np.uint8))
-    _, parts, statistics, _ = cv2.connectedComponentsWithStats(bridged)
-    parts[mask == 0] = 0
-    starts, sides, areas = statistics[1:, :2] + reach, statistics[1:, 2:4] - 2 * reach, np.bincount(parts[mask > 0])[1:]
+    bridged = cv2.dilate(mask, np.ones([2 * round(pen / 8) + 1] * 2, np.uint8))  # strokes may have gaps
+    parts = np.where(mask, cv2.connectedComponents(bridged)[1], 0)
+    boxes = np.array([[(x.start, y.start), (x.stop, y.stop)] for y, x in find_objects(parts)])
+    sides, areas = np.ptp(boxes, axis=1), np.bincount(parts[mask > 0])[1:]
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel())[1:] / areas - 2
     inked = areas >= min(SPECK * pen**2, areas.max())
     strokes = inked & (breadths >= FINE * pen)
     if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
-    middles, lengths, sizes = starts + sides / 2, sides.max(1), sides.prod(1)
+    middles, lengths, sizes = boxes.mean(1), sides.max(1), sides.prod(1)
     for index in np.flatnonzero(strokes & (areas < FRAME * sizes)):
         inside = strokes & (np.abs(middles - middles[index]) < sides[index] / 2).all(1)
         strokes[index] = np.count_nonzero(inside) <= 3  # itself among them
     unit = np.median(lengths[strokes & (sizes >= LARGE * sizes[strokes].max())])
     strokes &= (lengths <= LONG * unit) | (sides.min(1) > FLAT * lengths)
-    boxes = np.stack([starts, starts + sides], axis=1)[strokes] / unit
-    return np.append(0, np.where(strokes, np.cumsum(strokes), 0))[parts], boxes, int(inked.sum() - strokes.sum())
+    numbers = np.append(0, np.where(strokes, np.cumsum(strokes), 0))
+    return numbers[parts], boxes[strokes] / unit, int(inked.sum() - strokes.sum())
 
 
 def join_parts(boxes: np.ndarray) -> np.ndarray:
