@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, ImageStat
 from pillow_heif import register_heif_opener
+from scipy.ndimage import find_objects
 
 from modules.command_line import CommandError
 from modules.handwriting.binarize import LEAST_SIZE, extract_ink, scaled
@@ -73,9 +74,9 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     labels, left_out, unsure = label_characters(mask)
     if max(picture.shape) < LEAST_SIZE and picture.shape[1] <= 1.5 * picture.shape[0]:
         labels, unsure = (labels > 0).astype(int), False  # too small for several
-    masks = [(labels == number).astype(np.uint8) for number in range(1, labels.max() + 1)]
-    characters = torch.from_numpy(np.stack([cut_out(ink, own) for own in masks]))[:, None]
-    boxes = [np.array(cv2.boundingRect(own)) / max(ink.shape) for own in masks]
+    places = find_objects(labels)
+    characters = np.stack([cut_out(ink[at], labels[at] == number) for number, at in enumerate(places, 1)])
+    boxes = [np.array([x.start, y.start, x.stop - x.start, y.stop - y.start]) / max(ink.shape) for y, x in places]
     widths = np.array(boxes)[:, 2]
     beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
     faint = np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4))
@@ -86,19 +87,17 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         "unsure: which parts belong together": unsure,
         "unsure: uneven widths, as where characters touch": max(widths) > TOUCHING * np.median(widths),
     }
-    return characters, boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
+    return torch.from_numpy(characters)[:, None], boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
 
 
 def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A character as the network gets it, 28 x 28, uint8, centred: its own ink, H x W, where `own` is 1 and not 0."""
-    x, y, width, height = cv2.boundingRect(own)
-    shades, own = (whole[y : y + height, x : x + width] for whole in (ink, own))
-    light = np.clip(shades / np.quantile(shades[own > 0], 0.75), 0, 1)  # the darkest quarter becomes white
-    size = SIZE * OVERSAMPLING
-    light = scaled(light * cv2.dilate(own, np.ones((3, 3), np.uint8)), size).clip(0, 1)  # cubic resizing overshoots
+    """A character as the network gets it, 28 x 28, uint8, centred: ink, H x W, where its own mask is true."""
+    light = np.clip(ink / np.quantile(ink[own], 0.75), 0, 1)  # the darkest quarter becomes white
+    size, square = SIZE * OVERSAMPLING, np.ones((3, 3), np.uint8)
+    light = scaled(light * cv2.dilate(own.astype(np.uint8), square), size).clip(0, 1)  # cubic resizing overshoots
     light /= light.max()  # shrinking makes fine lines faint
     margins = size - np.array(light.shape)
     canvas = np.pad(light, np.stack([margins // 2, margins - margins // 2], axis=1))
     while canvas.mean() < LEAST_INK:  # a pen draws finer lines than KMNIST's brushes: they would vanish
-        canvas = cv2.dilate(canvas, np.ones((3, 3), np.uint8))
+        canvas = cv2.dilate(canvas, square)
     return (cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA) * 255).round().astype(np.uint8)
