@@ -179,7 +179,7 @@ def show_pictures(model: LeNet, metadata: checkpoint.Metadata, files: list[Path]
             continue
         note = "; ".join(filter(None, [str(path), remark]))
         chances = probabilities[0]
-        colour = annotations.BLACK if chances.max() > SURE else annotations.RED
+        colour = annotations.GREEN if chances.max() > SURE else annotations.RED
         label = f"{names[chances.argmax()]} {chances.max():.1%}"
         if len(characters) > 1:
             sample = annotations.annotate_page(picture, boxes, probabilities, names, SURE, note)
@@ -253,7 +253,7 @@ def main() -> int:
 
     code = 0
     if args.image:
-        heading = "your pictures (red: unsure)"
+        heading = "your pictures (green: sure, red: unsure)"
         code = show_pictures(model, metadata, pictures, args.layers, show)
     else:
         print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
@@ -272,6 +272,8 @@ def main() -> int:
     if sheet and output:
         command_line.write_whole(output, annotations.encode(annotations.draw_sheet(sheet, heading), output.suffix))
         print(f"[INFO] predictions drawn on {output} ({len(sheet)})")
+    elif output:
+        print(f"[INFO] nothing to draw: {output} is not written")
     return code
 
 

@@ -137,6 +137,8 @@ def test_a_folder_of_pictures_and_none_of_them_is_overwritten(pretrained: Path, 
     assert re.findall(r"\[INFO\] (.+): predicted", done.out) == names
     assert f"[INFO] predictions drawn on {folder / 'model-predictions.png'} (2)\n" in done.out
     assert (done.code, done.err.count("\n")) == (2, 1)  # the model is no picture
+    done = run("predict.py", "-m", model, "--image", model, "--output", folder / "none.png")
+    assert (done.code, "nothing to draw" in done.out, (folder / "none.png").exists()) == (2, True, False)
     for flags in ([], ["--output", folder / "2" / ".." / "2" / "b.png"]):  # the first sheet is a picture now
         done = run("predict.py", "-m", model, "--image", folder, *flags)
         assert (done.code, "is one of the pictures to read" in done.err) == (2, True)

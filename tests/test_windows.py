@@ -203,6 +203,17 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
     assert not (paper.folder / "か").exists()
 
 
+def test_the_classes_with_the_fewest_drawings_are_counted(paper: canvas.Canvas, monkeypatch: MonkeyPatch) -> None:
+    for number, name in enumerate("gfedcba"):
+        (paper.folder / name).mkdir(parents=True)
+        for drawing in range(number + 1):
+            (paper.folder / name / f"{drawing}.png").touch()
+    texts: list[str] = []
+    monkeypatch.setattr(canvas, "write", lambda panel, text, *_: texts.append(text))
+    paper.draw()
+    assert "mine has g: 1, f: 2, e: 3, d: 4, c: 5, ..." in texts
+
+
 def test_enter_saves_a_drawing_once_and_all_of_it(paper: canvas.Canvas) -> None:
     press_button(paper, *LINE[0])
     paper.read()

@@ -23,6 +23,7 @@ BARS = 250, 530  # pixels: top and bottom of the bars in the panel
 SHEET = 300  # pixels of the paper as it is read and saved: four times as fast, and enough for 28
 PEN = 32  # pixels; with it 99% of 500 training images, written again, large or small, are read right
 PAUSE = 1.0  # seconds; a key that is held down repeats sooner
+COUNTED = 5  # classes whose drawings are counted in one line: those with the fewest
 KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
 FILING = ["click an answer, or", "press a letter: file it"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
@@ -195,9 +196,10 @@ class Canvas:
             cv2.rectangle(panel, (12, top + row * height), (PANEL - 6, top + (row + 1) * height - 1), GREEN, 2)
             remark = f"click: file this drawing as {name}" if self.image.any() else self.remark
         if self.folder:
-            classes = sorted(path for path in self.folder.glob("[!.]*") if path.is_dir())
-            counts = [f"{path.name}: {len(list(path.glob('[!.]*')))}" for path in classes]
-            write(panel, f"{self.folder.resolve().name} has {', '.join(counts) or 'no drawings'}", (20, 556), 18, BLACK)
+            classes = [path for path in self.folder.glob("[!.]*") if path.is_dir()]
+            counts = sorted((len(list(path.glob("[!.]*"))), path.name) for path in classes)
+            fewest = [f"{name}: {count}" for count, name in counts[:COUNTED]] + ["..."] * (len(counts) > COUNTED)
+            write(panel, f"{self.folder.resolve().name} has {', '.join(fewest) or 'no drawings'}", (20, 556), 18, BLACK)
         write(panel, self.note or remark, (20, 585), 18, GREY)
         return np.hstack([draw_ink(self.strokes), panel])
 
