@@ -10,7 +10,7 @@ SURROUNDINGS = 1 / 8  # of the longer side; ink differs from the mean of so much
 COARSEST = 1 / 3  # of the longer side; no stroke is broader, but in small pictures
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
 THIN = 1 / 50  # of the shorter side; lines from edge to edge are thinner
-STEEPEST = 0.1  # radians that ruled lines may slope
+LEVEL = np.pi / 2 - 0.1, np.pi / 2 + 0.1  # radians; the angles of ruled lines' normals, which may slope a little
 LONG = 0.6  # of the picture's side; ruled lines are longer
 FAINTEST_LINE = 12  # grey levels of 256 that ruled lines differ from the paper
 MARGIN = 0.07  # of the picture's side; lines from edge to edge come this close to both
@@ -29,8 +29,7 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
     without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 2)  # others, if finer than the pen
     breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(without_rules))
-    ink = cv2.min(without_rules, black_hat(channel, breadth))
-    return ink, bool((without_rules != coarse).any())
+    return cv2.min(without_rules, black_hat(channel, breadth)), bool((without_rules != coarse).any())
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
@@ -49,8 +48,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     side = round(SURROUNDINGS * max(lab.shape) * (4 if max(lab.shape) <= LEAST_SIZE else 1))
     difference = cv2.blur(lab, (side, side)).astype(np.float32) - lab
     moments = (difference**3).mean((0, 1))
-    index = int(np.abs(moments).argmax())
-    return lab[..., index] if moments[index] > 0 else 255 - lab[..., index]  # light ink becomes dark
+    return np.dstack([lab, 255 - lab])[..., np.append(moments, -moments).argmax()]  # light ink becomes dark
 
 
 def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
@@ -61,28 +59,22 @@ def black_hat(channel: np.ndarray, breadth: float) -> np.ndarray:
 
 
 def pen_breadth(ink: np.ndarray) -> float:
-    """The breadth of strokes in pixels: four times the mean of the distance transform, over Otsu's threshold.
-
-    Its distances go from middle to middle of pixels, half a pixel too far: hence the 2.
-    """
+    """The breadth of strokes in pixels, about: four times the mean of the distance transform, over Otsu's threshold."""
     mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
-    return 4 * cv2.mean(cv2.distanceTransform(mask, cv2.DIST_L2, 3), mask)[0] - 2
+    return 4 * cv2.mean(cv2.distanceTransform(mask, cv2.DIST_L2, 3), mask)[0] - 2  # distances are 1/2 too long
 
 
 def remove_rules(ink: np.ndarray, breadth: float, margin: float = 1) -> np.ndarray:
-    """Remove long straight lines that are thinner than a breadth in pixels from ink, H x W, uint8.
+    """Remove long straight lines that are thinner than a breadth in pixels from ink, but not where strokes cross them.
 
-    With a margin, a share of the picture, only those that come so near to both edges. Where a stroke crosses a line
-    nothing is removed, as ink is not thin there.
+    With a margin, a share of the picture, only those that come so near to both edges.
     """
     side = max(1, int(breadth - 1)) | 1
     for _ in ("level", "upright"):
         thin = cv2.morphologyEx(ink, cv2.MORPH_TOPHAT, np.ones((side, 1), np.uint8))
-        width, rules = ink.shape[1], np.zeros_like(ink)
-        edge = round(margin * width) + 1
-        level = np.pi / 2 - STEEPEST, np.pi / 2 + STEEPEST  # the angles of the lines' normals
+        width, edge, rules = ink.shape[1], round(margin * ink.shape[1]) + 1, np.zeros_like(ink)
         dark = cv2.dilate(cv2.inRange(thin, FAINTEST_LINE, 255), np.ones((3, 1), np.uint8))  # lines may bend a little
-        lines = cv2.HoughLines(dark, 1, np.pi / 720, round(LONG * width), min_theta=level[0], max_theta=level[1])
+        lines = cv2.HoughLines(dark, 1, np.pi / 720, round(LONG * width), min_theta=LEVEL[0], max_theta=LEVEL[1])
         for distance, angle in np.reshape([] if lines is None else lines, (-1, 2)):
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, side))

@@ -34,7 +34,7 @@ warnings.filterwarnings("ignore", module="PIL")  # of broken files, which are re
 def load_picture(path: str | Path) -> np.ndarray:
     """A picture of any usual format, H x W x 3, uint8, blue, green, red, turned the way that its camera was held.
 
-    What is transparent becomes white, or black if the ink is light. Raises CommandError, whose message continues
+    What is transparent becomes white, or black if the rest is light. Raises CommandError, whose message continues
     the file's name, as all messages of this module do.
     """
     path = Path(path)
@@ -76,28 +76,26 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         labels, unsure = (labels > 0).astype(int), False  # too small for several
     places = find_objects(labels)
     characters = np.stack([cut_out(ink[at], labels[at] == number) for number, at in enumerate(places, 1)])
-    boxes = [np.array([x.start, y.start, x.stop - x.start, y.stop - y.start]) / max(ink.shape) for y, x in places]
-    widths = np.array(boxes)[:, 2]
-    beside = ink[cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0]
-    faint = np.count_nonzero(beside > max(FAINTEST_INK, threshold / 4))
+    boxes = np.array([[x.start, y.start, x.stop - x.start, y.stop - y.start] for y, x in places]) / max(ink.shape)
+    beside = cv2.dilate(mask, np.ones((15, 15), np.uint8)) == 0
+    faint = np.count_nonzero(beside & (ink > max(FAINTEST_INK, threshold / 4)))
     remarks = {
         "left out: ruled lines": ruled,
         f"left out: marks ({left_out})": left_out,
         "left out: fainter ink": faint > FAINT * np.count_nonzero(mask) / len(boxes),
         "unsure: which parts belong together": unsure,
-        "unsure: uneven widths, as where characters touch": max(widths) > TOUCHING * np.median(widths),
+        "unsure: uneven widths, as where characters touch": boxes[:, 2].max() > TOUCHING * np.median(boxes[:, 2]),
     }
-    return torch.from_numpy(characters)[:, None], boxes, "; ".join(remark for remark, holds in remarks.items() if holds)
+    return torch.from_numpy(characters)[:, None], [*boxes], "; ".join(text for text, holds in remarks.items() if holds)
 
 
 def cut_out(ink: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """A character as the network gets it, 28 x 28, uint8, centred: ink, H x W, where its own mask is true."""
+    """A character as the network gets it, 28 x 28, uint8, centred: ink, H x W, where its own mask is true, or near."""
     light = np.clip(ink / np.quantile(ink[own], 0.75), 0, 1)  # the darkest quarter becomes white
     size, square = SIZE * OVERSAMPLING, np.ones((3, 3), np.uint8)
     light = scaled(light * cv2.dilate(own.astype(np.uint8), square), size).clip(0, 1)  # cubic resizing overshoots
     light /= light.max()  # shrinking makes fine lines faint
-    margins = size - np.array(light.shape)
-    canvas = np.pad(light, np.stack([margins // 2, margins - margins // 2], axis=1))
+    canvas = np.pad(light, [((size - side) // 2, (size - side + 1) // 2) for side in light.shape])
     while canvas.mean() < LEAST_INK:  # a pen draws finer lines than KMNIST's brushes: they would vanish
         canvas = cv2.dilate(canvas, square)
     return (cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA) * 255).round().astype(np.uint8)

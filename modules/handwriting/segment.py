@@ -20,14 +20,14 @@ HEIGHT = 1.3  # units; parts over each other that are together no higher are one
 SMALL = 0.38  # units; smaller parts are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.5  # units; marks beside one character that reach further are no parts of it: punch holes
-WIDTH = 1.25  # units, or heights of a picture; groups beside each other that are together no wider may be one: い, は
-TALL = 0.6  # of the height of a picture; three groups that are higher are several characters: 8/3
+WIDTH = 1.25  # units, or heights of all ink; groups beside each other that are together no wider may be one: い, は
+TALL = 0.6  # of the height of all ink; three groups that are higher are several characters: 8/3
 ALIKE = 0.8  # of the higher; two groups alone are of like height if the lower is higher than that
 NEAR, WIDEST = 0.2, 1.6  # of the longer, and heights; two of like height are one if no further apart and no wider ...
 UNLIKE = 0.6  # ... and two of unlike height, of whatever width, if no further apart than this: り
 STEADIER = 0.1  # of the mean step from group to group; in cells the steps vary so much less
 NEARER = 0.3  # of the narrowest gap between cells; groups nearer than that are one
-FEW = 8  # gaps between cells; fewer tell nothing
+FEW = 8  # gaps between cells; fewer tell nothing, unless there are none
 
 
 def label_characters(mask: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -56,8 +56,8 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     parts = np.where(mask, cv2.connectedComponents(bridged)[1], 0)
     boxes = np.array([[(x.start, y.start), (x.stop, y.stop)] for y, x in find_objects(parts)])
     sides, areas = np.ptp(boxes, axis=1), np.bincount(parts[mask > 0])[1:]
-    breadths = 4 * np.bincount(parts.ravel(), depths.ravel())[1:] / areas - 2
     inked = areas >= min(SPECK * pen**2, areas.max())
+    breadths = 4 * np.bincount(parts.ravel(), depths.ravel())[1:] / areas - 2
     strokes = inked & (breadths >= FINE * pen)
     if strokes.sum() > MOST_PARTS:
         raise CommandError("is full of specks, or of more text than one picture may show")
@@ -67,8 +67,7 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
         strokes[index] = np.count_nonzero(inside) <= 3  # itself among them
     unit = np.median(lengths[strokes & (sizes >= LARGE * sizes[strokes].max())])
     strokes &= (lengths <= LONG * unit) | (sides.min(1) > FLAT * lengths)
-    numbers = np.append(0, np.where(strokes, np.cumsum(strokes), 0))
-    return numbers[parts], boxes[strokes] / unit, int(inked.sum() - strokes.sum())
+    return np.append(0, strokes.cumsum() * strokes)[parts], boxes[strokes] / unit, int(inked.sum() - strokes.sum())
 
 
 def join_parts(boxes: np.ndarray) -> np.ndarray:
@@ -92,8 +91,8 @@ def number_groups(ends: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, bool]:
     Of two ways to read a page, as groups or joined to cells, the more regular one: in a row of digits the gaps are
     alike, whether narrow or wide; in cells the steps are.
     """
-    width, height = np.ptp(ends, axis=(0, 1))
-    longest, heights = np.ptp(ends, axis=1).max(), np.ptp(ends, axis=1)[:, 1]
+    (width, height), sides = np.ptp(ends, axis=(0, 1)), np.ptp(ends, axis=1)
+    longest, heights = sides.max(), sides[:, 1]
     gap = (ends[:, 0].max(0) - ends[:, 1].min(0)).max()
     alike = heights.min() > ALIKE * heights.max()
     near = gap <= NEAR * longest and width <= WIDEST * height if alike else gap <= UNLIKE * longest
