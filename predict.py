@@ -112,6 +112,8 @@ def find_nearest(image: torch.Tensor, examples: ImageDataset, label: int) -> np.
     """Below each other, the training images of a class that differ least from an image, 1 x 28 x 28, uint8."""
     images, labels = examples.tensors
     images = images[labels == label]
+    if not len(images):  # a class that --folder does not have
+        return np.zeros((28, 28), np.uint8)
     distances = (images.float() - image).flatten(1).norm(dim=1)
     nearest = images[distances.argsort()[:NEAREST], 0].numpy()
     with_lines = np.pad(nearest, ((0, 0), (0, 1), (0, 0)), constant_values=255)  # a white one below each

@@ -103,6 +103,11 @@ def test_all_mistakes_the_surest_first_in_red(pretrained: Path, run: Run, monkey
             assert np.array_equal(column[2:112:4, 2::4, 0], nearest[0].numpy())  # left its answer, right the truth
 
 
+def test_beside_a_mistake_a_class_without_examples_is_black() -> None:
+    examples = kmnist.ImageDataset(torch.ones(2, 1, 28, 28, dtype=torch.uint8), torch.tensor([0, 0]))
+    assert not predict.find_nearest(torch.zeros(1, 28, 28), examples, 1).any()
+
+
 def test_own_pictures_good_and_bad_and_a_page(pretrained: Path, run: Run, monkeypatch: MonkeyPatch) -> None:
     drawn = record(monkeypatch, annotations, "annotate")
     folder = pretrained.parent
