@@ -45,7 +45,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     The edges of a sheet or a shadow are as dark on one side as light on the other; thin ink has one dark side only.
     """
     lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
-    side = round(SURROUNDINGS * max(lab.shape) * (4 if max(lab.shape) <= LEAST_SIZE else 1))
+    side = round(max(LEAST_SIZE / 2, SURROUNDINGS * max(lab.shape)))
     difference = cv2.blur(lab, (side, side)).astype(np.float32) - lab
     moments = (difference**3).mean((0, 1))
     return np.dstack([lab, 255 - lab])[..., np.append(moments, -moments).argmax()]  # light ink becomes dark
