@@ -5,8 +5,8 @@
     python predict.py --model output/model.pth --image drawing.png photo.jpg
     python predict.py --model output/model.pth --draw
 
-With a screen each sample opens in a window: any key goes on to the next, q or Esc ends. Without one, up to 100 go onto
-one sheet beside the model. --layers shows what happens inside the network.
+With a screen each sample opens in a window: any key goes on to the next, q or Esc ends. Without one, up to 100 samples
+go onto one sheet in the model's folder. --layers shows what happens inside the network.
 """
 
 import os
@@ -46,18 +46,18 @@ def parse_args() -> Namespace:
     modes.add_argument(
         "--image", metavar="FILE", type=parse_path, nargs="+", default=[], help="your pictures, or folders"
     )
-    modes.add_argument("--mistakes", action="store_true", help="the test images it gets wrong, the surest first")
-    modes.add_argument("--draw", action="store_true", help="write in a window, which is read after every stroke")
+    modes.add_argument("--mistakes", action="store_true", help="test images it gets wrong, the surest first")
+    modes.add_argument("--draw", action="store_true", help="write in a window; it is read while you write")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
     add(
         "--output",
         metavar="FILE",
         type=parse_path,
-        help="draw up to 100 on one sheet (.png, .jpg ...), open no windows",
+        help="draw up to 100 samples on one sheet (.png, .jpg ...), open no windows",
     )
     add_number(parser, "--samples", 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed that chooses the test images")
-    add("--folder", metavar="DIR", type=parse_path, help="your own characters: a sub-folder of pictures for each class")
+    add("--folder", metavar="DIR", type=parse_path, help="your own characters, in sub-folders; --draw saves there")
     add("--device", metavar="D", type=command_line.parse_device, help="any torch device (default: cuda, else cpu)")
     args = parser.parse_args()
 
@@ -209,7 +209,7 @@ def describe_answer(probabilities: np.ndarray, classes: list[str]) -> str:
     text = f"{answers[0]}, then {', '.join(answers[1:])}"
     if probabilities.max() > SURE:
         return text
-    return f"{text}; unsure: is it one character alone, of a class that the model knows?"
+    return f"{text}; unsure: is it a single character that the model knows?"
 
 
 def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Path], folder: Path | None) -> Path | None:
@@ -219,7 +219,7 @@ def find_output(output: Path | None, model: Path, draw: bool, pictures: list[Pat
         raise CommandError(f"--draw opens a window, which is not possible: {obstacle}", code=1)
     if obstacle:
         output = model.parent / f"{model.stem}-predictions.png"
-        print(f"[INFO] no window: {obstacle}. All goes onto one sheet, {output}")
+        print(f"[INFO] no window: {obstacle}. Up to {MOST_SHOWN} samples go onto one sheet, {output}")
     if output:
         try:
             command_line.check_writable(output, ENDINGS)

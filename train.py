@@ -188,7 +188,7 @@ def main() -> int:
     torch.set_flush_denormal(True)
     trained = checkpoint.load(args.start_from) if args.start_from else None
     if args.model.exists():
-        print(f"[INFO] {args.model} holds {checkpoint.describe_file(args.model)}, which will be replaced")
+        print(f"[INFO] {args.model} will be replaced: it holds {checkpoint.describe_file(args.model)}")
 
     print(f"[INFO] loading {args.folder or 'the KMNIST dataset'}...")
     if args.folder:
@@ -212,7 +212,7 @@ def main() -> int:
     if trained:
         metadata["started_from"] = checkpoint.describe_training(trained[1])
         known = checkpoint.transfer(*trained, model, classes)
-        print(f"[INFO] starting from {metadata['started_from']}: it knows {known} of the {len(classes)} classes")
+        print(f"[INFO] starting from a model of {metadata['started_from']}: it knows {known} of {len(classes)} classes")
     # decoupled weight decay is AdamW's; fused updates all weights in one call
     decay = args.weight_decay
     optimizer = Adam(model.parameters(), args.lr, weight_decay=decay, decoupled_weight_decay=True, fused=True)

@@ -65,7 +65,7 @@ def load(path: str | Path) -> tuple[LeNet, Metadata]:
     answer = fingerprint(model)
     # the tolerance is for other devices and precisions; a network of other layers usually differs by far more
     if not torch.allclose(answer, saved.get("fingerprint", answer), rtol=0.01, atol=0.05, equal_nan=True):
-        raise CommandError(f"{path} was trained with another network than modules/lenet.py is now: train again")
+        raise CommandError(f"{path} fits another modules/lenet.py than this one: undo your changes, or train again")
     return model, metadata_of(saved)
 
 

@@ -56,7 +56,7 @@ def test_names_deeper_folders_and_files_left_out(tmp_path: Path, run: Run, chara
     assert lines[0].startswith(f"train.py: warning: {deep / 'blank.png'} shows no character")
     assert all("broken" in line and "left out" in line for line in lines[1:10])
     assert lines[10] == "train.py: warning: 2 more files are left out"
-    assert lines[-1] == "train.py: warning: the classes a a and き have a character in common"
+    assert lines[-1] == "train.py: warning: the classes a a and き share an image"
     assert checkpoint.load(model)[1]["classes"] == ["a a", unicodedata.normalize("NFC", "für"), "き"]
     assert re.search(r"\n +a a .* 2\n +für .* 2\n +き .* 2\n", done.out)  # a fifth of eight
 
@@ -90,7 +90,7 @@ def test_what_is_being_trained_is_said(tmp_path: Path, run: Run, characters: Pat
     for number in range(12):
         shutil.copytree(characters / "b", tmp_path / "many" / f"{number:02}")
     done = run("train.py", *quick(tmp_path, "--folder", tmp_path / "parts"))
-    assert "2 classes: train 24, val 24; but each of them holds a a, b, き: if those are the classes, give" in done.out
+    assert "2 classes: train 24, val 24; each of them holds a a, b, き: if those are your classes, name" in done.out
     assert "12 classes: 00 8, 01 8, 02 8, 03 8, 04 8, 05 8, 06 8, 07 8, 08 8, 09 8, 2 more\n" in (
         run("train.py", *quick(tmp_path, "--folder", tmp_path / "many")).out
     )

@@ -241,7 +241,7 @@ def test_32_bit_pictures_are_read_by_their_range(tmp_path: Path, scale: float) -
     ("page", "message"),
     [
         (drawn(400, [(30, 200), (370, 200)], pen=4), "only ruled lines; leave more paper"),
-        (np.random.RandomState(0).normal(200, 10, (600, 800, 1)).repeat(3, 2).astype(np.uint8), "full of specks"),
+        (np.random.RandomState(0).normal(200, 10, (600, 800, 1)).repeat(3, 2).astype(np.uint8), "too many specks"),
     ],
 )
 def test_a_picture_without_a_character_is_refused(page: np.ndarray, message: str) -> None:

@@ -37,7 +37,7 @@ def test_the_tutorials_ten_samples_on_a_sheet_beside_the_model(pretrained: Path,
     assert (done.code, done.err) == (0, "")
     target = pretrained.with_name("model-predictions.png")
     screen, model, data, *lines = done.out.splitlines()
-    assert screen == f"[INFO] no window: there is no screen. All goes onto one sheet, {target}"
+    assert screen == f"[INFO] no window: there is no screen. Up to 100 samples go onto one sheet, {target}"
     assert model == "[INFO] loading the LeNet model, trained on KMNIST..."
     assert data == "[INFO] loading the KMNIST test dataset..."
     samples = [re.fullmatch(SAMPLE, line) for line in lines[:10]]

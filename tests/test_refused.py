@@ -70,8 +70,8 @@ def test_models_of_another_network_are_refused(tmp_path: Path, run: Run, monkeyp
     checkpoint.save(path, model, METADATA)
     flags = ["predict.py", "-m", path, "--output", tmp_path / "sheet.png"]
     monkeypatch.setattr(nn, "ReLU", nn.Tanh)  # as in 1998, which no weight tells of
-    line = f"predict.py: error: {path} was trained with another network than modules/lenet.py is now: train again\n"
-    assert run(*flags) == (2, "", line)
+    line = f"{path} fits another modules/lenet.py than this one: undo your changes, or train again"
+    assert run(*flags) == (2, "", f"predict.py: error: {line}\n")
     monkeypatch.delattr(nn, "Conv2d")
     with pytest.raises(AttributeError, match="Conv2d"):  # a traceback: it names the line
         run(*flags)

@@ -54,7 +54,7 @@ def test_a_hand_is_adapted_to_from_few_drawings_and_training_goes_on(
         if not start:
             assert "started_from" not in saved
     assert accuracies[0] < 0.5 < 0.9 < min(accuracies[1:])
-    assert f"[INFO] starting from {saved['started_from']}: it knows 10 of the 10 classes\n" in done.out
+    assert f"[INFO] starting from a model of {saved['started_from']}: it knows 10 of 10 classes\n" in done.out
     assert re.fullmatch(r"hand, test accuracy \d+\.\d\d%", saved["started_from"])
     assert saved["classes"] == sorted(kmnist.CLASSES)
 

@@ -130,7 +130,7 @@ def test_an_early_end_keeps_complete_epochs(pretrained: Path, run: Run, monkeypa
     done = run("train.py", *quick(folder, "--epochs", 3, "-m", pretrained))
     assert done.code == code
     assert done.err.startswith(f"train.py: error: {line}")
-    assert "model.pth holds a model of KMNIST, test accuracy 98.40%, which will be replaced\n" in done.out
+    assert "model.pth will be replaced: it holds a model of KMNIST, test accuracy 98.40%\n" in done.out
     assert "[INFO] ended early: keeping the weights of epoch 2\n" in done.out
     assert f"[INFO] model saved to {pretrained}, plot saved to {folder / 'p.png'}\n" in done.out
     model, saved = checkpoint.load(pretrained)

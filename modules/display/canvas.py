@@ -25,7 +25,7 @@ PEN = 32  # pixels; with it 99% of 500 training images, written again, large or 
 PAUSE = 1.0  # seconds; a key that is held down repeats sooner
 COUNTED = 5  # classes whose drawings are counted in one line: those with the fewest
 KEYS = ["space: clear", "backspace: undo", "enter: save", "esc: end"]
-FILING = ["click an answer, or", "press a letter: file it"]
+FILING = ["click an answer, or", "a letter: save in class"]
 Stroke = list[tuple[int, int]]  # the pen's way, x and y in pixels, from touching the paper to leaving it
 
 
@@ -128,7 +128,7 @@ class Canvas:
         folder = self.folder / name
         self.read()  # the key or the click may come with the last points of a stroke
         if not self.image.any():
-            self.note = "not filed: it must be one character"
+            self.note = "not saved: it must be one character"
         elif Path(name).name != name or name.startswith("."):
             self.note = f"no folder can be named {name}"
         elif os.path.isdir(folder) and name not in [path.name for path in self.folder.iterdir()]:
@@ -194,7 +194,7 @@ class Canvas:
             row = likeliest(self.probabilities).index(self.classes.index(name))
             height = (bottom - top) // 10
             cv2.rectangle(panel, (12, top + row * height), (PANEL - 6, top + (row + 1) * height - 1), GREEN, 2)
-            remark = f"click: file this drawing as {name}" if self.image.any() else self.remark
+            remark = f"click: save this drawing as {name}" if self.image.any() else self.remark
         if self.folder:
             classes = [path for path in self.folder.glob("[!.]*") if path.is_dir()]
             counts = sorted((len(list(path.glob("[!.]*"))), path.name) for path in classes)

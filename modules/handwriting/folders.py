@@ -35,7 +35,7 @@ def load(folder: Path) -> tuple[str, list[str], ImageDataset, ImageDataset]:
             raise CommandError(f"{path} has {len(different[name])} different readable characters: it needs {LEAST}")
     for name, other in combinations(folders, 2):
         if different[name] & different[other]:
-            complain(f"the classes {name} and {other} have a character in common", kind="warning")
+            complain(f"the classes {name} and {other} share an image", kind="warning")
 
     classes = list(folders)
     images = torch.cat([*characters.values()])
@@ -126,7 +126,7 @@ def hint_at_deeper_classes(folders: dict[str, Path]) -> str:
     names = min(deeper)
     if len(deeper) > 1 or len(names) < 2:
         return ""
-    return f"; but each of them holds {shortened(names)}: if those are the classes, give one of these folders alone"
+    return f"; each of them holds {shortened(names)}: if those are your classes, name one sub-folder as --folder"
 
 
 def shortened(names: Sequence[str]) -> str:

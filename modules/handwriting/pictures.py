@@ -56,7 +56,7 @@ def load_picture(path: str | Path) -> np.ndarray:
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, "black" if light else "white"), picture)
         return cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
     except Exception as error:  # of many kinds, as files are broken in many ways
-        usual = "no usual picture, or broken or too large: save it as PNG or JPEG"
+        usual = "no usual picture, or broken, or too large: save it as PNG or JPEG"
         raise CommandError(f"cannot be read ({getattr(error, 'strerror', None) or usual})") from None
 
 
@@ -68,7 +68,7 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
     """
     ink, ruled = extract_ink(picture)
     if ink.max() < FAINTEST_INK:
-        lines = "only ruled lines; leave more paper around a character of long lines"
+        lines = "only ruled lines; leave more paper around the character"
         raise CommandError(f"shows no character: {lines if ruled else 'no ink stands out from the paper'}")
     threshold, mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     labels, left_out, unsure = label_characters(mask)

@@ -60,7 +60,7 @@ def find_parts(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     breadths = 4 * np.bincount(parts.ravel(), depths.ravel())[1:] / areas - 2
     strokes = inked & (breadths >= FINE * pen)
     if strokes.sum() > MOST_PARTS:
-        raise CommandError("is full of specks, or of more text than one picture may show")
+        raise CommandError("has too many specks, or too much text for one picture")
     middles, lengths, sizes = boxes.mean(1), sides.max(1), sides.prod(1)
     for index in np.flatnonzero(strokes & (areas < FRAME * sizes)):
         inside = strokes & (np.abs(middles - middles[index]) < sides[index] / 2).all(1)
