@@ -43,18 +43,11 @@ def parse_args() -> Namespace:
     add = parser.add_argument
     add("-m", "--model", metavar="PATH", type=parse_path, required=True, help="a file that train.py wrote")
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument(
-        "--image", metavar="FILE", type=parse_path, nargs="+", default=[], help="your pictures, or folders"
-    )
+    modes.add_argument("--image", metavar="FILE", type=parse_path, nargs="+", default=[], help="pictures, or folders")
     modes.add_argument("--mistakes", action="store_true", help="test images it gets wrong, the surest first")
     modes.add_argument("--draw", action="store_true", help="write in a window; it is read while you write")
     add("--layers", action="store_true", help="show the inside of the network for each image, but not for pages")
-    add(
-        "--output",
-        metavar="FILE",
-        type=parse_path,
-        help="draw up to 100 samples on one sheet (.png, .jpg ...), open no windows",
-    )
+    add("--output", metavar="FILE", type=parse_path, help="draw up to 100 samples on one sheet, open no windows")
     add_number(parser, "--samples", 1, 60_000, SAMPLES, "how many test images at most")
     add_number(parser, "--seed", 0, 2**32 - 1, 42, "random seed that chooses the test images")
     add("--folder", metavar="DIR", type=parse_path, help="your own characters, in sub-folders; --draw saves there")
@@ -76,22 +69,18 @@ def predict(model: LeNet, images: torch.Tensor, temperature: float) -> torch.Ten
     return (log_probs / temperature).softmax(1).cpu()
 
 
-def load_images(
-    folder: Path | None, classes: list[str], training: bool
-) -> tuple[str, ImageDataset, ImageDataset | None]:
-    """A data set's name, its test images and, if wanted, its training images, labelled as the model's `classes` are."""
-    if not folder:
-        name, names, test = "KMNIST", kmnist.CLASSES, kmnist.load(train=False)
-        examples = kmnist.load(train=True) if training else test
+def load_images(folder: Path | None, classes: list[str]) -> tuple[str, ImageDataset, ImageDataset]:
+    """A data set's name, its training and its test images, labelled as the model's `classes` are."""
+    if folder:
+        dataset, names, train, test = folders.load(folder)
     else:
-        name, names, examples, test = folders.load(folder)
+        dataset, names, train, test = "KMNIST", kmnist.CLASSES, kmnist.load(train=True), kmnist.load(train=False)
     unknown = [name for name in names if name not in classes]
     if unknown:
         raise CommandError(f"the model does not know {', '.join(unknown)}: give the right --folder, or train again")
     order = torch.tensor([classes.index(name) for name in names])  # the model may have them in another order
-    test = ImageDataset(test.tensors[0], order[test.tensors[1]])
-    examples = ImageDataset(examples.tensors[0], order[examples.tensors[1]])
-    return name, test, examples if training else None
+    train, test = (ImageDataset(images, order[labels]) for images, labels in (train.tensors, test.tensors))
+    return dataset, train, test
 
 
 def choose_samples(
@@ -259,7 +248,8 @@ def main() -> int:
         code = show_pictures(model, metadata, pictures, args.layers, show)
     else:
         print(f"[INFO] loading {args.folder or 'the KMNIST test dataset'}...")
-        name, test, examples = load_images(args.folder, classes, args.mistakes and not args.layers)
+        name, train, test = load_images(args.folder, classes)
+        examples = train if args.mistakes and not args.layers else None
         images, labels = test.tensors
         probabilities = predict(model, images, temperature)
         right = probabilities.argmax(1) == labels

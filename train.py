@@ -33,7 +33,7 @@ BATCH_SIZE = 64  # images in one step
 EPOCHS = 10  # passes over the training images
 TRAIN_SPLIT = 0.75  # share of the images to train on; the rest validate
 SPLIT_SEED = 42  # not --seed, so that all runs validate on the same images and can be compared
-EVALUATION_BATCH = 250  # images; larger than in training, as no gradients are kept
+EVALUATION_BATCH = 250  # images; larger than in training, as nothing is kept for backward()
 
 
 def parse_args() -> Namespace:
@@ -43,9 +43,7 @@ def parse_args() -> Namespace:
     add("-m", "--model", metavar="PATH", type=parse_path, required=True, help="where the trained model goes (.pth)")
     add("-p", "--plot", metavar="PATH", type=parse_path, required=True, help="where the plot goes (.png, .svg)")
     add("--folder", metavar="DIR", type=parse_path, help="your own characters: a sub-folder of pictures for each class")
-    add(
-        "--start-from", metavar="MODEL", type=parse_path, help="begin with the weights of a network that train.py saved"
-    )
+    add("--start-from", metavar="MODEL", type=parse_path, help="begin with the weights of a network saved before")
     add_number(parser, "--train-split", 0.001, 0.999, TRAIN_SPLIT, "share to train on; the rest validates")
     add("--augment", action="store_true", help="warp each training image at random, differently in each epoch")
     add_number(parser, "--epochs", 1, 10_000, EPOCHS, "passes over the training images")
@@ -60,7 +58,8 @@ def parse_args() -> Namespace:
 
     command_line.check_writable(args.model, checkpoint.ENDINGS)
     command_line.check_writable(args.plot, plot.ENDINGS)
-    folders.check_outside(args.plot, args.folder)
+    for path in (args.model, args.plot):
+        folders.check_outside(path, args.folder)
     return args
 
 
@@ -79,7 +78,7 @@ def train_epoch(
     """Train on every image once. Returns the mean loss and the accuracy, both measured while it learns."""
     loss_function = nn.NLLLoss()
     device = next(model.parameters()).device
-    # sums on the device: an .item() in each step would make the step wait for it
+    # sums on the device: an .item() in each step would wait until a GPU has finished that step
     total_loss, correct, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
     model.train()
     for images, labels in tqdm(loader, leave=False, disable=None, file=sys.stdout, unit="batch"):
@@ -142,9 +141,11 @@ def train(
                     raise error
                 code = command_line.report_error(error)
                 break
-            values = train_loss, train_acc, val_loss, val_acc, lr
-            for name, value in zip(history, values, strict=True):
-                history[name].append(value)
+            history["train_loss"].append(train_loss)
+            history["train_acc"].append(train_acc)
+            history["val_loss"].append(val_loss)
+            history["val_acc"].append(val_acc)
+            history["lr"].append(lr)
             kept = epoch, copy.deepcopy(model.state_dict())
             checkpoint.save(path, model, {**metadata, "history": history})
 
@@ -219,8 +220,9 @@ def main() -> int:
     scheduler = OneCycleLR(optimizer, args.lr, args.epochs * len(train_loader)) if args.one_cycle else None
 
     print("[INFO] training the network...")
-    flags = args.epochs, args.label_smoothing, args.model
-    history, code = train(model, train_loader, val_loader, optimizer, scheduler, *flags, metadata)
+    history, code = train(
+        model, train_loader, val_loader, optimizer, scheduler, args.epochs, args.label_smoothing, args.model, metadata
+    )
     val_loss, _, log_probs, labels = evaluate(model, val_loader)
     temperature, calibrated = choose_temperature(log_probs, labels)
     print(f"[INFO] temperature {temperature:.2f}: validation loss {val_loss:.4f} becomes {calibrated:.4f}")

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("models", nargs="+", metavar="MODEL", help="a file that train.py wrote")
     for path in parser.parse_args().models:
         model, metadata = checkpoint.load(path)
-        images, labels = load_images(None, metadata["classes"], False)[1].tensors
+        images, labels = load_images(None, metadata["classes"])[2].tensors
         for temperature in (1.0, metadata["temperature"]):
             probabilities = predict(model, images, temperature)
             confidence, guesses = probabilities.max(1)

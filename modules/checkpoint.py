@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 import torch
+from torch import nn
 
 from modules.command_line import CommandError, write_whole
 from modules.lenet import LeNet
@@ -101,7 +102,8 @@ def read(path: Path) -> dict[str, Any]:
         if damaged := archive.testzip():  # torch does not verify the checksums
             raise ValueError(damaged)
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    names = [saved["dataset"], *saved["classes"], *saved["state_dict"]]
+    saved["classes"] = list(saved["classes"])
+    names = [saved["dataset"], *saved["classes"], *saved["state_dict"].keys()]
     if saved["format"] != FORMAT or "version" not in saved or not all(map(str.isprintable, names)):
         raise ValueError(names)
     saved["temperature"] = float(saved.get("temperature", 1.0))
@@ -132,16 +134,17 @@ def fingerprint(model: LeNet) -> torch.Tensor:
 def transfer(trained: LeNet, metadata: Metadata, model: LeNet, classes: list[str]) -> int:
     """Give a new network the weights of a trained one. Returns how many of the new classes the trained one knows.
 
-    In the last layer each class takes the row of the class of the same name; a class without one keeps its new row.
+    In the last linear layer, a class takes the old row of its name. A class that is new keeps its new row.
     """
     known = [name for name in classes if name in metadata["classes"]]
     rows = [classes.index(name) for name in known]
     old_rows = [metadata["classes"].index(name) for name in known]
     weights = trained.state_dict()
-    for layer in [*weights][-2:]:  # the weights and the biases of the last layer
-        last = model.state_dict()[layer].clone()
-        last[rows] = weights[layer][old_rows].to(last.device)
-        weights[layer] = last
+    last = [name for name, layer in model.named_modules() if isinstance(layer, nn.Linear)][-1]
+    for name, own in model.state_dict().items():
+        if name.startswith(f"{last}."):  # its weights and biases
+            own[rows] = weights[name][old_rows].to(own.device)
+            weights[name] = own
     model.load_state_dict(weights)
     return len(known)
 

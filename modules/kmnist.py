@@ -48,7 +48,7 @@ def load(train: bool) -> ImageDataset:
 
 
 def display_names(classes: list[str]) -> list[str]:
-    """Names to show to people: with today's kana where all classes are KMNIST's."""
+    """Names to show to people: with today's kana if each class is one of KMNIST's."""
     if not set(classes) <= set(CLASSES):
         return classes
     return [f"{KANA[name]} {name}" for name in classes]

@@ -1,7 +1,8 @@
 """LeNet, the convolutional network of the tutorial: 431,080 weights for one grey channel and ten classes.
 
-The architecture follows LeCun et al., "Gradient-Based Learning Applied to Document Recognition" (1998), with ReLU and
-max pooling in place of the original's tanh and average pooling.
+It follows LeNet-5 of LeCun et al., "Gradient-Based Learning Applied to Document Recognition" (1998). It is wider (20
+and 50 maps instead of 6 and 16), has one fully connected layer fewer, and uses ReLU and max pooling instead of tanh and
+average pooling.
 """
 
 import torch

@@ -73,7 +73,8 @@ def draw_curves(panel: Axes, history: History, quantity: str) -> None:
 
 def draw_confusion(panel: Axes, confusion: np.ndarray, classes: list[str]) -> None:
     """Draw the confusion matrix: mistakes in red, the more the darker, and right answers tinted green."""
-    mistakes = confusion * (1 - np.eye(len(classes), dtype=int))
+    mistakes = confusion.copy()
+    np.fill_diagonal(mistakes, 0)
     panel.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
     right = np.ma.masked_equal(np.eye(len(classes)), 0)
     panel.imshow(right, cmap="Greens", vmin=0, vmax=4)

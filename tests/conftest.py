@@ -66,7 +66,7 @@ def small(monkeypatch: MonkeyPatch) -> None:
     import train
     from modules import kmnist
 
-    small = {train: first_images(train) for train in SMALL}
+    small = {part: first_images(part) for part in SMALL}
     monkeypatch.setattr(kmnist, "load", lambda train: small[train])
     monkeypatch.setattr(train.plot, "draw_plot", lambda *_: b"a plot")
 

@@ -18,7 +18,8 @@ from tests.conftest import ROOT, Run
 PAGES = {page: page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 README = PAGES[ROOT / "README.md"]
 COMMANDS = re.findall(r"python ((?:train|predict)\.py -(?!-help)[^`'\n|&]+)", "\n".join(PAGES.values()))
-FLAGS = re.findall(r"(?m)^.*?`(--(?!device)[^`]+ [^`]+)`", README)
+LADDER = PAGES[ROOT / "docs" / "lesson.md"].partition("### The ladder\n")[2].partition("\n### ")[0]
+FLAGS = re.findall(r"(?m)^\| .*?`(--[^`]+)`", LADDER)
 COMMANDS += [f"train.py --model output/m.pth --plot p.png {flags}" for flags in FLAGS]
 
 

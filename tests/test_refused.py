@@ -35,6 +35,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "first half": (lambda path: os.truncate(path, 800_000), DAMAGED),
     "a changed byte": (lambda path: path.write_bytes(path.read_bytes().replace(b"KMNIST", b"KMNISS")), DAMAGED),
     "weights alone": (lambda path: torch.save(LeNet(1, 10).state_dict(), path), DAMAGED),
+    "a list of weights": (changed(state_dict=["fc2.bias"]), DAMAGED),
     "classes with control characters": (changed(classes=["\x1b[2J"] * 10), DAMAGED),
     "a temperature of another type": (changed(temperature=[1]), DAMAGED),
     "a fingerprint of another shape": (changed(fingerprint=torch.zeros(3)), DAMAGED),
@@ -114,6 +115,7 @@ def test_what_is_saved_is_loaded_from_any_layout_and_device(tmp_path: Path) -> N
 
 
 REFUSED = {
+    "train.py --model class/a/m.pth --folder class": "lies among the pictures of class: name a file",
     "train.py --plot class/a/p.png --folder class": "lies among the pictures of class: name a file",
     "predict.py --output class/a/p.png --folder class": "lies among the pictures of class",
     "predict.py --image=": "argument --image: it is empty",

@@ -27,14 +27,16 @@ def test_each_class_takes_the_weights_of_its_name_and_a_new_one_begins_anew() ->
     torch.testing.assert_close(new[:, 0] - new[:, 2], old[:, ha] - old[:, ki])  # the scores differ as before
 
 
-def test_the_last_layer_need_not_be_called_fc2() -> None:
+def test_layers_may_be_added_under_any_name_and_at_any_place() -> None:
     trained, model = LeNet(1, 3), LeNet(1, 2)
     for network, classes in ((trained, 3), (model, 2)):
         network.fc2 = torch.nn.Linear(500, 60)
-        network.fc3 = torch.nn.Linear(60, classes)
+        network.fc3 = torch.nn.Linear(60, classes, bias=False)
+        network.conv3 = torch.nn.Conv2d(50, 50, 3)  # made last, wherever forward calls it
     assert checkpoint.transfer(trained, {"classes": ["a", "b", "c"]}, model, ["c", "d"]) == 1
     assert torch.equal(model.fc2.weight, trained.fc2.weight)
     assert torch.equal(model.fc3.weight[0], trained.fc3.weight[2])
+    assert torch.equal(model.conv3.weight, trained.conv3.weight)
 
 
 @pytest.mark.smoke

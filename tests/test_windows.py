@@ -203,6 +203,20 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
     assert not (paper.folder / "か").exists()
 
 
+def test_a_drawing_that_cannot_be_removed_ends_nothing(paper: canvas.Canvas, monkeypatch: MonkeyPatch) -> None:
+    press_button(paper, *LINE[0])
+    move(paper, *LINE)
+    paper.press("a")
+
+    def refuse(path: Path, missing_ok: bool) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    paper.press("backspace")
+    assert files(paper) == ["mine/a/1.png"]
+    assert paper.note.endswith("a/1.png cannot be removed: Permission denied")
+
+
 def test_the_classes_with_the_fewest_drawings_are_counted(paper: canvas.Canvas, monkeypatch: MonkeyPatch) -> None:
     for number, name in enumerate("gfedcba"):
         (paper.folder / name).mkdir(parents=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
+from unicodedata import normalize
 
 import cv2
 import numpy as np
@@ -115,12 +116,15 @@ class Canvas:
             self.strokes.pop()
             self.pen = None
         elif self.filed:
-            (path, self.strokes), self.filed = self.filed, None
-            self.taken_back = now
-            path.unlink(missing_ok=True)
+            path, self.strokes = self.filed
+            self.filed, self.taken_back = None, now
+            try:
+                path.unlink(missing_ok=True)
+                self.note = f"{path} is removed"
+            except OSError as error:
+                self.note = f"{path} cannot be removed: {error.strerror}"
             with suppress(OSError):
                 path.parent.rmdir()  # if it is empty now: a class without pictures could not be trained
-            self.note = f"{path} is removed"
 
     def file(self, name: str) -> None:
         """Save the drawing in the class of that name, and begin a new one."""
@@ -131,7 +135,7 @@ class Canvas:
             self.note = "not saved: it must be one character"
         elif Path(name).name != name or name.startswith("."):
             self.note = f"no folder can be named {name}"
-        elif os.path.isdir(folder) and name not in [path.name for path in self.folder.iterdir()]:
+        elif os.path.isdir(folder) and name not in [normalize("NFC", path.name) for path in self.folder.iterdir()]:
             self.note = f"this disk takes {name} for a class that is there: choose another name"
         elif path := self.save(folder):
             self.filed = path, self.strokes
