@@ -203,6 +203,15 @@ def test_a_click_on_the_right_answer_files_the_drawing_and_can_be_taken_back(
     assert not (paper.folder / "か").exists()
 
 
+def test_a_tall_picture_opens_in_a_window_for_a_small_screen(monkeypatch: MonkeyPatch) -> None:
+    sizes: list[tuple[int, ...]] = []
+    monkeypatch.setattr(cv2, "namedWindow", lambda *_: None)
+    monkeypatch.setattr(cv2, "resizeWindow", lambda _, *size: sizes.append(size))
+    canvas.screen.open_window(900, 1050)
+    canvas.screen.open_window(970, 600)
+    assert sizes == [(600, 700), (970, 600)]
+
+
 def test_a_drawing_that_cannot_be_removed_ends_nothing(paper: canvas.Canvas, monkeypatch: MonkeyPatch) -> None:
     press_button(paper, *LINE[0])
     move(paper, *LINE)

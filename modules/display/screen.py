@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 WINDOW = "LeNet"
+MOST_HIGH = 700  # pixels of a window when it opens: a small laptop shows no more, and a person can enlarge it
 # Backspace is 127 on macOS and 8 elsewhere, and a keyboard has two Enter keys; see OpenCV's highgui/src/window_*
 KEYS = {8: "backspace", 127: "backspace", 10: "enter", 13: "enter", 27: "esc", 32: "space"}
 HEADLESS = (
@@ -38,7 +39,8 @@ def open_window(width: int, height: int) -> None:
     # OpenCV's wheels ship Qt without its fonts, and Qt warns of that several times; nothing here uses them
     os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
     cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)  # without Qt's toolbar
-    cv2.resizeWindow(WINDOW, width, height)
+    share = min(1, MOST_HIGH / height)
+    cv2.resizeWindow(WINDOW, round(share * width), round(share * height))
 
 
 def wait_key() -> str:
