@@ -135,6 +135,12 @@ def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> No
     assert pictures.find_characters(page)[2] == "left out: marks (1)"
 
 
+def test_a_sign_a_third_as_high_as_the_digits_is_a_character() -> None:
+    seven, four = [(60, 150), (120, 150), (80, 250)], [(290, 150), (270, 210), (340, 210), (310, 160), (310, 250)]
+    page = drawn(400, seven, [(183, 205), (213, 205)], [(198, 190), (198, 220)], four, pen=6)  # 7 + 4
+    assert len(pictures.find_characters(page)[0]) == 3
+
+
 def test_strokes_of_a_fine_pen_stay_and_what_is_left_out_is_named() -> None:
     page = drawn(600, [(60, 60), (540, 60), (60, 540), (540, 540)], pen=6)
     (character,), _, remark = pictures.find_characters(page)

@@ -17,7 +17,7 @@ FRAME = 0.25  # of its box; a part that goes around three others and fills less 
 LARGE = 0.3  # of the largest box; smaller parts say nothing of the unit
 FLAT, LONG = 0.1, 2  # of its length, and units; parts that are flatter and longer are lines
 HEIGHT = 1.3  # units; parts over each other that are together no higher are one: =, i, き
-SMALL = 0.38  # units; smaller parts are dots and marks, no characters of their own
+SMALL = 0.32  # units; smaller parts are dots and marks, no characters of their own
 FAR = 0.5  # units; a mark with a wider gap around it belongs to no character
 SCATTERED = 1.5  # units; marks beside one character that reach further are no parts of it: punch holes
 WIDTH = 1.25  # units, or heights of all ink; groups beside each other that are together no wider may be one: い, は
