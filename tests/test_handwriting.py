@@ -219,10 +219,11 @@ def test_digits_in_form_boxes_are_counted() -> None:
     assert len(pictures.find_characters(page)[0]) == 5
 
 
-def test_it_is_said_where_characters_touch() -> None:
-    page = ink.digit_rows("3141592653", 1, 60, 0.4, 0)
+@pytest.mark.parametrize("end", [(180, 90), (85, 190)], ids=["beside", "below"])
+def test_it_is_said_where_characters_touch(end: tuple[int, int]) -> None:
+    page = ink.digit_rows("3141592653", 2, 60, 0.4, 0)
     assert pictures.find_characters(page)[2] == ""
-    cv2.line(page, (80, 90), (180, 90), (0, 0, 0), 4)
+    cv2.line(page, (85, 90), end, (0, 0, 0), 4)
     assert "touch" in pictures.find_characters(page)[2]
 
 

@@ -24,7 +24,7 @@ OVERSAMPLING = 4  # strokes are thickened at four times the size, then reduced w
 LEAST_INK = 0.10  # mean brightness; 94% of KMNIST's training images have more
 FAINTEST_INK = 24  # grey levels of 256 that ink must differ from the paper
 FAINT = 0.4  # of the mean area of a character; more that is fainter is reported
-TOUCHING = 2  # of a page's median width: two characters, or more
+TOUCHING = 2  # of a page's median width or height: two characters, or more
 FORMATS = ["BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "AVIF", "HEIF"]  # no other is read
 register_heif_opener()
 Image.MAX_IMAGE_PIXELS = 2**27  # Pillow refuses twice as many, more than cameras take
@@ -84,7 +84,7 @@ def find_characters(picture: np.ndarray) -> tuple[torch.Tensor, list[np.ndarray]
         f"left out: marks ({left_out})": left_out,
         "left out: fainter ink": faint > FAINT * np.count_nonzero(mask) / len(boxes),
         "unsure: which parts belong together": unsure,
-        "unsure: uneven widths, as where characters touch": boxes[:, 2].max() > TOUCHING * np.median(boxes[:, 2]),
+        "unsure: uneven sizes, as where characters touch": (boxes.max(0) > TOUCHING * np.median(boxes, 0))[2:].any(),
     }
     return torch.from_numpy(characters)[:, None], [*boxes], "; ".join(text for text, holds in remarks.items() if holds)
 
