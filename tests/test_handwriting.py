@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from modules import kmnist
 from modules.command_line import CommandError
 from modules.handwriting import pictures
 from tests import ink
@@ -133,6 +134,13 @@ def test_dots_belong_to_a_character_and_small_marks_far_away_are_counted() -> No
     assert not np.array_equal(character[0].numpy(), plain)  # the dots are in the frame
     cv2.circle(page, (20, 20), 9, (0, 0, 0), -1)
     assert pictures.find_characters(page)[2] == "left out: marks (1)"
+
+
+def test_a_fine_stroke_between_broad_ones_is_no_ruled_line() -> None:
+    for image in kmnist.load(train=False).tensors[0][[3029, 3037], 0].numpy():
+        page = ink.KINDS["filling the frame"](image, np.random.RandomState(0))
+        characters, _, remark = pictures.find_characters(page)
+        assert (len(characters), "ruled" in remark) == (1, False)
 
 
 def test_a_sign_a_third_as_high_as_the_digits_is_a_character() -> None:

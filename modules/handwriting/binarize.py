@@ -27,7 +27,7 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
     coarse = black_hat(channel, COARSEST * max(channel.shape))
     without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
-    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 2)  # others, if finer than the pen
+    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 3)  # others, if finer than the pen
     breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(without_rules))
     return cv2.min(without_rules, black_hat(channel, breadth)), bool((without_rules != coarse).any())
 
