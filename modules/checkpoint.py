@@ -102,7 +102,6 @@ def read(path: Path) -> dict[str, Any]:
         if damaged := archive.testzip():  # torch does not verify the checksums
             raise ValueError(damaged)
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    saved["classes"] = list(saved["classes"])
     names = [saved["dataset"], *saved["classes"], *saved["state_dict"].keys()]
     if saved["format"] != FORMAT or "version" not in saved or not all(map(str.isprintable, names)):
         raise ValueError(names)
