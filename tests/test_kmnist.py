@@ -23,10 +23,15 @@ from modules.lenet import LeNet
 from tests.conftest import Run, quick, read
 
 
-def test_one_epoch_reaches_95_percent_and_draws_its_plot(tmp_path: Path, run: Run) -> None:
+def test_one_epoch_on_a_quarter_of_the_images_teaches_most_and_draws_its_plot(
+    tmp_path: Path, run: Run, monkeypatch: MonkeyPatch
+) -> None:
+    quarter = kmnist.ImageDataset(*[tensor[:15_000] for tensor in kmnist.load(train=True).tensors])
+    parts = {True: quarter, False: kmnist.load(train=False)}
+    monkeypatch.setattr(kmnist, "load", lambda train: parts[train])
     done = run("train.py", "-m", tmp_path / "m.pth", "-p", tmp_path / "p.png", "--epochs", 1)
     assert (done.code, done.err) == (0, "")
-    assert float(re.search(r"Val accuracy: (.*)", done.out)[1]) > 0.95
+    assert float(re.search(r"Val accuracy: (.*)", done.out)[1]) > 0.85  # on all images over 0.95
     assert (tmp_path / "p.png").stat().st_size > 20_000
 
 

@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import DEFAULT, Mock
 
 import pytest
 import torch
-from pytest import MonkeyPatch
+from pytest import CaptureFixture, MonkeyPatch
 from torch import nn
 
 import train
@@ -199,6 +200,7 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
 
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")  # there need not be a LaTeX
     monkeypatch.setenv("MATPLOTLIBRC", str(tmp_path))
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a notebook sets it
     flags = quick(out, "--folder", characters, "--epochs", 10_000)
     shell = ["sh", "-c", 'stty rows 24 cols 100; exec "$@"', "sh"]
     status = pty.spawn([*shell, sys.executable, *map(str, [ROOT / "train.py", *flags])], read)
@@ -213,29 +215,39 @@ def test_ctrl_c_at_a_terminal_with_a_progress_bar(tmp_path: Path, characters: Pa
     assert (out / "p.png").stat().st_size > 20_000
 
 
-def test_a_link_stays_one_and_a_closed_pipe_is_no_traceback(
-    tmp_path: Path, run: Run, characters: Path, monkeypatch: MonkeyPatch
-) -> None:
+def test_a_link_stays_one(tmp_path: Path, run: Run) -> None:
     target, link = tmp_path / "there" / "m.pth", tmp_path / "m.pth"
     target.parent.mkdir()
     link.symlink_to(target)
     assert run("train.py", *quick(tmp_path)).code == 0
     assert link.is_symlink()
     assert checkpoint.load(target)[1]["dataset"] == "KMNIST"
-    words = map(str, [sys.executable, ROOT / "train.py", *quick(tmp_path, "--folder", characters)])
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a notebook sets it
-    with subprocess.Popen([*words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdout.close()
-        assert (process.stderr.read(), process.wait()) == ("", 1)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-def test_a_full_disk_below_the_log_is_one_line(tmp_path: Path, characters: Path) -> None:
-    words = map(str, [sys.executable, ROOT / "train.py", *quick(tmp_path, "--folder", characters)])
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([*words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    line = "train.py: error: what is printed cannot be written: the disk is full\n"
-    assert (done.returncode, done.stderr) == (1, line)
+def closed_pipe() -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def full_disk() -> int:
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no device that is always full")
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+FULL = "train.py: error: what is printed cannot be written: the disk is full\n"
+
+
+@pytest.mark.parametrize(("open_output", "line"), [(closed_pipe, ""), (full_disk, FULL)])
+def test_output_that_nobody_takes_is_no_traceback(
+    tmp_path: Path, capsys: CaptureFixture, monkeypatch: MonkeyPatch, open_output: Callable[[], int], line: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, quick(tmp_path))])
+    with os.fdopen(open_output(), "w") as output:  # closing it, as Python does when it ends, raises nothing
+        monkeypatch.setattr(sys, "stdout", output)
+        assert command_line.run(train.main) == 1
+    assert capsys.readouterr().err == line
 
 
 class NotebookStream:
