@@ -47,7 +47,7 @@ def channel_of_ink(picture: np.ndarray) -> np.ndarray:
     lab = cv2.cvtColor(picture, cv2.COLOR_BGR2LAB)
     side = round(max(LEAST_SIZE / 2, SURROUNDINGS * max(lab.shape)))
     difference = cv2.blur(lab, (side, side)).astype(np.float32) - lab
-    moments = (difference**3).mean((0, 1))
+    moments = np.array(cv2.mean(cv2.pow(difference, 3))[:3])
     return np.dstack([lab, 255 - lab])[..., np.append(moments, -moments).argmax()]  # light ink becomes dark
 
 
