@@ -185,6 +185,15 @@ def test_rows_of_digits_as_people_write_them_are_counted(kind: str, gap: float, 
     assert len(pictures.find_characters(page)[0]) == 20
 
 
+def test_squares_of_lines_half_as_broad_as_the_pen_are_no_ink() -> None:
+    page = cv2.erode(ink.digit_rows("3141592653", 1, 60, 0.6, 0), np.ones((5, 5)))
+    squares = np.full_like(page, 255)
+    for place in range(0, 1000, 45):
+        cv2.line(squares, (0, place), (1000, place), ink.SQUARES, 4)
+        cv2.line(squares, (place, 0), (place, 1000), ink.SQUARES, 4)
+    assert len(pictures.find_characters(np.minimum(page, squares))[0]) == 10
+
+
 def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
     strip = ink.digit_rows("3141592653", 1, 60, 0.5, 0)
     photograph = ink.turned(strip, 5, strip.shape[1] + 280, 140, ink.TABLE)

@@ -9,7 +9,8 @@ LEAST_SIZE = 64  # pixels; smaller pictures are enlarged first: their strokes ar
 SURROUNDINGS = 1 / 8  # of the longer side; ink differs from the mean of so much around it, paper hardly does
 COARSEST = 1 / 3  # of the longer side; no stroke is broader, but in small pictures
 STROKES = 4  # pen breadths; paper lies no further from a stroke's middle than this
-THIN = 1 / 50  # of the shorter side; lines from edge to edge are thinner
+THIN = 1 / 50  # of the shorter side; most lines from edge to edge are thinner, and all are thinner than twice as much
+BROAD = 1.25  # pen breadths; lines from edge to edge are no broader
 LEVEL = np.pi / 2 - 0.1, np.pi / 2 + 0.1  # radians; the angles of ruled lines' normals, which may slope a little
 LONG = 0.6  # of the picture's side; ruled lines are longer
 FAINTEST_LINE = 12  # grey levels of 256 that ruled lines differ from the paper
@@ -26,10 +27,12 @@ def extract_ink(picture: np.ndarray) -> tuple[np.ndarray, bool]:
     if small:
         return black_hat(channel, 2 * COARSEST * LEAST_SIZE), False
     coarse = black_hat(channel, COARSEST * max(channel.shape))
-    without_rules = remove_rules(coarse, max(3, THIN * min(coarse.shape)), MARGIN)
-    without_rules = remove_rules(without_rules, pen_breadth(without_rules) - 3)  # others, if finer than the pen
-    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(without_rules))
-    return cv2.min(without_rules, black_hat(channel, breadth)), bool((without_rules != coarse).any())
+    thin = THIN * min(coarse.shape)
+    ink = remove_rules(coarse, thin, MARGIN)
+    ink = remove_rules(ink, min(2 * thin, BROAD * pen_breadth(ink)), MARGIN)  # broader ones
+    ink = remove_rules(ink, pen_breadth(ink) - 3)  # others, if finer than the pen
+    breadth = min(COARSEST * max(channel.shape), STROKES * pen_breadth(ink))
+    return cv2.min(ink, black_hat(channel, breadth)), bool((ink != coarse).any())
 
 
 def scaled(picture: np.ndarray, longest: int) -> np.ndarray:
