@@ -194,6 +194,16 @@ def test_squares_of_lines_half_as_broad_as_the_pen_are_no_ink() -> None:
     assert len(pictures.find_characters(np.minimum(page, squares))[0]) == 10
 
 
+def test_strokes_along_a_ruled_line_stay() -> None:
+    letters = [[(x, 260), (x, 340), (x + 50, 340), (x + 50, 260)] for x in range(60, 500, 90)]  # U U U U U
+    page = drawn(600, *letters, pen=5)
+    plain, *_ = pictures.find_characters(page)
+    line = cv2.line(np.full_like(page, 255), (0, 340), (600, 340), ink.SQUARES, 3)
+    ruled, _, remark = pictures.find_characters(np.minimum(page, line))
+    assert (len(ruled), remark) == (len(letters), "left out: ruled lines")
+    assert (ruled.float() - plain.float()).abs().mean() < 5
+
+
 def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
     strip = ink.digit_rows("3141592653", 1, 60, 0.5, 0)
     photograph = ink.turned(strip, 5, strip.shape[1] + 280, 140, ink.TABLE)
