@@ -14,7 +14,7 @@ BROAD = 1.25  # pen breadths; lines from edge to edge are no broader
 LEVEL = np.pi / 2 - 0.1, np.pi / 2 + 0.1  # radians; the angles of ruled lines' normals, which may slope a little
 LONG = 0.6  # of the picture's side; ruled lines are longer
 FAINTEST_LINE = 12  # grey levels of 256 that ruled lines differ from the paper
-DARKER = 1.4  # times the line's median; where it is darker, a stroke lies along it
+DARKER = 1.4  # times a line's usual darkness; where it is darker than that, a stroke lies along it
 MARGIN = 0.07  # of the picture's side; lines from edge to edge come this close to both
 
 
@@ -83,6 +83,6 @@ def remove_rules(ink: np.ndarray, breadth: float, margin: float = 1) -> np.ndarr
             left, right = (round(float((distance - x * np.cos(angle)) / np.sin(angle))) for x in (0, width))
             line = cv2.min(thin, cv2.line(np.zeros_like(ink), (0, left), (width, right), 255, side))
             if min(line[:, :edge].max(), line[:, -edge:].max()) >= FAINTEST_LINE:
-                rules = cv2.max(rules, line * (line < DARKER * np.median(line.max(0))))  # the rest is ink
+                rules = cv2.max(rules, line * (line < DARKER * np.quantile(line.max(0), LONG)))  # the rest is ink
         ink = cv2.transpose(cv2.subtract(ink, rules))
     return ink
