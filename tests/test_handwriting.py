@@ -204,6 +204,14 @@ def test_strokes_along_a_ruled_line_stay() -> None:
     assert (ruled.float() - plain.float()).abs().mean() < 5
 
 
+@pytest.mark.parametrize("index", [20, 21])
+def test_ruled_lines_that_end_with_a_sheet_are_no_part_of_a_character(index: int) -> None:
+    image = kmnist.load(train=False).tensors[0][index, 0].numpy()
+    photograph = ink.sheet_on_a_dark_table(image, np.random.RandomState(index))  # the sheet is 300 high of 490
+    _, (box,), _ = pictures.find_characters(photograph)
+    assert box[2:].max() < 210 / 490  # the character is 200 high
+
+
 def test_a_strip_of_paper_on_a_dark_table_is_no_light_ink() -> None:
     strip = ink.digit_rows("3141592653", 1, 60, 0.5, 0)
     photograph = ink.turned(strip, 5, strip.shape[1] + 280, 140, ink.TABLE)
